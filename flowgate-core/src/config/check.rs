@@ -1,0 +1,498 @@
+//! What types cannot say: parts of the document that must agree with each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::paths::{Base, resolve_path};
+use super::schema::Settings;
+use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::yaml::{Entry, Node, Value};
+
+/// Sections that LiteLLM's proxy reads (its documentation, "All settings").
+const LITELLM_SECTIONS: [&str; 19] = [
+    "assistant_settings",
+    "callback_settings",
+    "credential_list",
+    "environment_variables",
+    "fallbacks",
+    "files_settings",
+    "finetune_settings",
+    "general_settings",
+    "guardrails",
+    "include",
+    "litellm_settings",
+    "mcp_aliases",
+    "mcp_servers",
+    "model_list",
+    "policies",
+    "prompts",
+    "router_settings",
+    "search_tools",
+    "vector_store_registry",
+];
+
+/// Adds everything that is wrong between the parts of a document.
+pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    paths(document, settings, problems);
+    services(document, settings, problems);
+    sections(document, problems);
+    accounts(document, settings, problems);
+}
+
+fn entries<'d>(document: &'d Node, path: &[&str]) -> &'d [Entry] {
+    let node = path.iter().try_fold(document, |node, key| node.get(key));
+    node.and_then(Node::entries).unwrap_or_default()
+}
+
+fn named<'d>(document: &'d Node, path: &[&str]) -> impl Iterator<Item = &'d Entry> {
+    entries(document, path)
+        .iter()
+        .filter(|entry| !entry.key.starts_with("_comment"))
+}
+
+/// Two files must not be the same, and `$HOME` is not expanded.
+fn paths(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let base = Base {
+        dir: "/",
+        home: Some("/~"),
+    };
+    let mut known: BTreeMap<String, (&str, Span)> = BTreeMap::new();
+    let paths = &settings.paths;
+    let files = [
+        ("runtime_dir", paths.runtime_dir.to_string()),
+        ("active_config", paths.active_config()),
+        ("state_file", paths.state_file()),
+        ("log_file", paths.log_file()),
+    ];
+    for (key, file) in &files {
+        let entry = document.get("paths").and_then(|paths| paths.entry(key));
+        let span = entry.map_or_else(Span::default, |entry| entry.value.span);
+        let Ok(leads) = resolve_path(file, &base) else {
+            continue;
+        };
+        match known.get(&leads) {
+            Some((other, other_span)) => problems.push(
+                Diagnostic::error(
+                    "config.path_collision",
+                    span,
+                    format!("`{key}` and `{other}` are the same file"),
+                )
+                .at(format!("paths.{key}"))
+                .related(*other_span, format!("`{other}` is here"))
+                .hint("give each a file of its own"),
+            ),
+            None => {
+                known.insert(leads, (key, span));
+            }
+        }
+    }
+    for entry in named(document, &["paths"]) {
+        if entry.value.as_str().is_some_and(|text| text.contains('$')) {
+            problems.push(
+                Diagnostic::warning(
+                    "config.not_expanded",
+                    entry.value.span,
+                    "`$` is an ordinary character in a path",
+                )
+                .at(format!("paths.{}", entry.key))
+                .hint("write `~/` for the home directory; variables are not expanded"),
+            );
+        }
+    }
+}
+
+fn services(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let mut ports: BTreeMap<u16, Vec<(&str, &str, Span)>> = BTreeMap::new();
+    for entry in named(document, &["services"]) {
+        let Some(service) = settings.services.get(entry.key.as_str()) else {
+            continue;
+        };
+        let path = |key: &str| format!("services.{}.{key}", entry.key);
+        let span = |key: &str| {
+            entry
+                .value
+                .get(key)
+                .map_or(entry.key_span, |node| node.span)
+        };
+        let host = service.host.as_deref().unwrap_or("127.0.0.1");
+        if is_wildcard(host) {
+            problems.push(
+                Diagnostic::warning("config.listens_everywhere", span("host"), "other machines can reach this service")
+                    .at(path("host"))
+                    .hint("write `127.0.0.1` unless they should; clients here use that address either way"),
+            );
+        }
+        let Some(port) = service.port.map(u16::from) else {
+            continue;
+        };
+        let others = ports.entry(port).or_default();
+        let clash = others
+            .iter()
+            .find(|(_, other, _)| *other == host || is_wildcard(other) || is_wildcard(host));
+        if let Some((other, _, other_span)) = clash {
+            problems.push(
+                Diagnostic::error(
+                    "config.port_conflict",
+                    span("port"),
+                    format!("port {port} is taken by `{other}`"),
+                )
+                .at(path("port"))
+                .related(*other_span, format!("`{other}` has it"))
+                .hint("give each service a port of its own"),
+            );
+        }
+        others.push((&entry.key, host, span("port")));
+    }
+    dependencies(document, problems);
+}
+
+fn is_wildcard(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "::" | "[::]")
+}
+
+/// Every dependency is a service, and none leads back to where it started.
+fn dependencies(document: &Node, problems: &mut Vec<Diagnostic>) {
+    let names: BTreeSet<&str> = named(document, &["services"])
+        .map(|entry| entry.key.as_str())
+        .collect();
+    let mut needs: BTreeMap<&str, Vec<(&str, Span)>> = BTreeMap::new();
+    for entry in named(document, &["services"]) {
+        let items = entry
+            .value
+            .get("depends_on")
+            .and_then(Node::items)
+            .unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            let Some(name) = item.as_str() else { continue };
+            if names.contains(name) {
+                needs.entry(&entry.key).or_default().push((name, item.span));
+                continue;
+            }
+            let hint = match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name a key of `services`".to_owned(),
+            };
+            let path = format!("services.{}.depends_on[{index}]", entry.key);
+            problems.push(
+                Diagnostic::error(
+                    "config.unknown_service",
+                    item.span,
+                    format!("there is no service `{name}`"),
+                )
+                .at(path)
+                .hint(hint),
+            );
+        }
+    }
+    if let Some((service, span, chain)) = cycle(&needs) {
+        problems.push(
+            Diagnostic::error(
+                "config.dependency_cycle",
+                span,
+                format!("these services wait for each other: {chain}"),
+            )
+            .at(format!("services.{service}.depends_on"))
+            .hint("remove one of the dependencies"),
+        );
+    }
+}
+
+/// A cycle of the graph, found by taking away services that wait for nothing until none is left.
+fn cycle<'d>(needs: &BTreeMap<&'d str, Vec<(&'d str, Span)>>) -> Option<(&'d str, Span, String)> {
+    let mut waiting = needs.clone();
+    loop {
+        let before = waiting.len();
+        let names: BTreeSet<&str> = waiting.keys().copied().collect();
+        waiting.retain(|_, needed| needed.iter().any(|(name, _)| names.contains(name)));
+        if waiting.len() == before {
+            break;
+        }
+    }
+    // Every service left waits for one that is left: following them must come round.
+    let mut at = *waiting.keys().next()?;
+    let mut trail: Vec<&str> = Vec::new();
+    while !trail.contains(&at) {
+        trail.push(at);
+        at = waiting
+            .get(at)?
+            .iter()
+            .find(|(name, _)| waiting.contains_key(name))?
+            .0;
+    }
+    let start = trail.iter().position(|name| *name == at)?;
+    let (_, span) = waiting
+        .get(at)?
+        .iter()
+        .find(|(name, _)| waiting.contains_key(name))?;
+    let chain = trail[start..]
+        .iter()
+        .chain([&at])
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" → ");
+    Some((at, *span, chain))
+}
+
+/// `litellm_base` and the profiles: what LiteLLM would refuse, or miss, later.
+fn sections(document: &Node, problems: &mut Vec<Diagnostic>) {
+    let credentials: BTreeSet<&str> = named(document, &["credentials", "upstream"])
+        .map(|entry| entry.key.as_str())
+        .collect();
+    let base: BTreeSet<&str> = entries(document, &["litellm_base"])
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect();
+    if let Some(base) = document.get("litellm_base") {
+        section(
+            base,
+            "litellm_base",
+            &BTreeSet::new(),
+            &credentials,
+            problems,
+        );
+    }
+    if let Some(profiles) = document
+        .entry("profiles")
+        .filter(|entry| entry.value.entries().is_some_and(<[Entry]>::is_empty))
+    {
+        problems.push(
+            Diagnostic::error(
+                "config.no_profiles",
+                profiles.value.span,
+                "there is no profile",
+            )
+            .at("profiles")
+            .hint("write one, such as `balanced: {}`, or remove the key"),
+        );
+    }
+    for profile in named(document, &["profiles"]) {
+        section(
+            &profile.value,
+            &format!("profiles.{}", profile.key),
+            &base,
+            &credentials,
+            problems,
+        );
+    }
+}
+
+fn section(
+    section: &Node,
+    path: &str,
+    base: &BTreeSet<&str>,
+    credentials: &BTreeSet<&str>,
+    problems: &mut Vec<Diagnostic>,
+) {
+    for entry in section.entries().unwrap_or_default() {
+        let key = entry.key.as_str();
+        if !LITELLM_SECTIONS.contains(&key)
+            && !base.contains(key)
+            && !key.starts_with("_comment")
+            && !key.starts_with("x-")
+        {
+            let hint = match nearest(key, LITELLM_SECTIONS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "LiteLLM ignores sections it does not know".to_owned(),
+            };
+            problems.push(
+                Diagnostic::warning(
+                    "config.unknown_section",
+                    entry.key_span,
+                    format!("LiteLLM has no section `{key}`"),
+                )
+                .at(format!("{path}.{key}"))
+                .hint(hint),
+            );
+        }
+    }
+    let Some(list) = section
+        .get("model_list")
+        .filter(|list| !list.is_null() && list.as_str() != Some(crate::DELETE))
+    else {
+        return;
+    };
+    let path = format!("{path}.model_list");
+    match list.items() {
+        Some(models) => {
+            for (index, item) in models.iter().enumerate() {
+                model(item, &format!("{path}[{index}]"), credentials, problems);
+            }
+        }
+        None => problems.push(wrong_type(list, "a list of models", &path)),
+    }
+}
+
+fn model(model: &Node, path: &str, credentials: &BTreeSet<&str>, problems: &mut Vec<Diagnostic>) {
+    if model.entries().is_none() {
+        problems.push(wrong_type(
+            model,
+            "a mapping with `model_name` and `litellm_params`",
+            path,
+        ));
+        return;
+    }
+    match model.get("model_name") {
+        Some(name) if name.as_str().is_some_and(|name| !name.trim().is_empty()) => {}
+        Some(name) => problems.push(wrong_type(name, "a name", &format!("{path}.model_name"))),
+        None => problems.push(missing(model, "model_name", path)),
+    }
+    let Some(params) = model.get("litellm_params") else {
+        problems.push(missing(model, "litellm_params", path));
+        return;
+    };
+    let path = format!("{path}.litellm_params");
+    if params.entries().is_none() {
+        problems.push(wrong_type(params, "a mapping", &path));
+        return;
+    }
+    if let Some(reference) = params.get("api_key_ref").filter(|node| !node.is_null()) {
+        api_key_ref(
+            reference,
+            &format!("{path}.api_key_ref"),
+            credentials,
+            problems,
+        );
+    }
+    if let Some(key) = params.get("api_key").filter(|node| is_literal_secret(node)) {
+        problems.push(
+            Diagnostic::warning(
+                "config.literal_secret",
+                key.span,
+                "a secret is written in the configuration",
+            )
+            .at(format!("{path}.api_key"))
+            .hint("put it under `credentials.upstream` and name it with `api_key_ref`"),
+        );
+    }
+}
+
+fn api_key_ref(
+    reference: &Node,
+    path: &str,
+    credentials: &BTreeSet<&str>,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let name = match reference.as_str().map(str::trim) {
+        Some("") => {
+            problems.push(
+                Diagnostic::error(
+                    "config.invalid_value",
+                    reference.span,
+                    "`api_key_ref` must not be blank",
+                )
+                .at(path)
+                .hint("name an entry of `credentials.upstream`"),
+            );
+            return;
+        }
+        Some(name) => name,
+        None => {
+            problems.push(wrong_type(reference, "the name of a credential", path));
+            return;
+        }
+    };
+    if !credentials.contains(name) {
+        problems.push(unknown_credential(name, reference.span, credentials).at(path));
+    }
+}
+
+fn unknown_credential(name: &str, span: Span, credentials: &BTreeSet<&str>) -> Diagnostic {
+    let hint = match nearest(name, credentials.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if credentials.is_empty() => "describe it under `credentials.upstream`".to_owned(),
+        None => {
+            let known: Vec<&str> = credentials.iter().copied().take(10).collect();
+            format!("known: {}", known.join(", "))
+        }
+    };
+    Diagnostic::error(
+        "config.unknown_credential",
+        span,
+        format!("there is no credential `{name}`"),
+    )
+    .hint(hint)
+}
+
+/// LiteLLM looks `os.environ/NAME` up itself, and templates and placeholders are no secrets.
+fn is_literal_secret(node: &Node) -> bool {
+    node.as_str().is_some_and(|text| {
+        let text = text.trim();
+        !text.is_empty() && !text.starts_with("os.environ/") && !text.contains("${")
+    })
+}
+
+fn accounts(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let credentials: BTreeSet<&str> = named(document, &["credentials", "upstream"])
+        .map(|entry| entry.key.as_str())
+        .collect();
+    let pool = document
+        .get("accounts")
+        .and_then(|accounts| accounts.get("pool"))
+        .and_then(Node::items);
+    let mut known: BTreeMap<&str, Span> = BTreeMap::new();
+    for (index, account) in pool.unwrap_or_default().iter().enumerate() {
+        if let Some((id, span)) = account
+            .get("id")
+            .and_then(|id| Some((id.as_str()?, id.span)))
+        {
+            if let Some(first) = known.insert(id, span) {
+                problems.push(
+                    Diagnostic::error(
+                        "config.duplicate_account",
+                        span,
+                        format!("there are two accounts `{id}`"),
+                    )
+                    .at(format!("accounts.pool[{index}].id"))
+                    .related(first, "the first one")
+                    .hint("give each account a name of its own"),
+                );
+            }
+        }
+        if let Some((name, span)) = account
+            .get("credential")
+            .and_then(|name| Some((name.as_str()?, name.span)))
+        {
+            if !credentials.contains(name) {
+                problems.push(
+                    unknown_credential(name, span, &credentials)
+                        .at(format!("accounts.pool[{index}].credential")),
+                );
+            }
+        }
+    }
+    let weightless = settings.accounts.as_ref().is_some_and(|accounts| {
+        !accounts.pool.is_empty() && accounts.pool.iter().all(|account| account.weight == 0)
+    });
+    if weightless {
+        let span = document
+            .get("accounts")
+            .map_or_else(Span::default, |node| node.span);
+        problems.push(
+            Diagnostic::warning("config.no_weight", span, "every account has the weight 0")
+                .at("accounts.pool")
+                .hint("a weight of 0 takes an account out of `weighted`"),
+        );
+    }
+}
+
+fn wrong_type(node: &Node, expected: &str, path: &str) -> Diagnostic {
+    let found = match &node.value {
+        Value::String(text) if text.trim().is_empty() => "a blank string",
+        _ => node.kind(),
+    };
+    Diagnostic::error(
+        "config.wrong_type",
+        node.span,
+        format!("expected {expected}, found {found}"),
+    )
+    .at(path)
+}
+
+fn missing(node: &Node, key: &str, path: &str) -> Diagnostic {
+    Diagnostic::error(
+        "config.missing_key",
+        node.span,
+        format!("`{key}` is missing"),
+    )
+    .at(path)
+    .hint(format!("add `{key}:` here"))
+}

@@ -1,0 +1,450 @@
+//! Rewrites the text of a document as version 2, touching nothing but what changes.
+
+use std::ops::Range;
+
+use super::legacy::proxy_command;
+use super::{Config, Error, invalid};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::yaml::{self, Entry, Node, Value};
+
+/// A document as version 2, and what had to change for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Migration {
+    /// The new text: the old one with comments, order, quoting and anchors kept.
+    pub text: String,
+    /// What was changed, one sentence each; empty if the document is up to date.
+    pub changes: Vec<String>,
+    /// What is still wrong with the document, which migration leaves to its author.
+    pub remaining: Vec<Diagnostic>,
+}
+
+/// Rewrites a document of version 1 or 3, or one that uses their keys, as version 2.
+///
+/// Works on documents that have other mistakes, which are reported and kept. Migrating twice
+/// changes nothing more.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] if the text is not YAML, has a version that nobody wrote, or holds an old and
+/// a new key side by side that say different things.
+///
+/// # Example
+///
+/// ```
+/// use flowgate_core::config::migrate;
+///
+/// let migration = migrate("config_version: 1  # old\nsecrets: [a.json]\n")?;
+/// assert_eq!(migration.text, "config_version: 2  # old\nsecret_files: [a.json]\n");
+/// assert_eq!(migration.changes.len(), 2);
+/// # Ok::<(), flowgate_core::config::Error>(())
+/// ```
+pub fn migrate(text: &str) -> Result<Migration, Error> {
+    let (document, _) = yaml::parse(text).map_err(|problems| invalid(None, problems))?;
+    let document = document.ok_or_else(|| invalid(None, vec![super::empty()]))?;
+    let mut edits = Edits::new(text, &document);
+    edits
+        .collect(&document)
+        .map_err(|problems| invalid(None, problems))?;
+    let changes = std::mem::take(&mut edits.changes);
+    let text = edits.apply();
+    let remaining = match Config::from_yaml(&text) {
+        Ok(config) => config.diagnostics().to_vec(),
+        Err(error) => error.diagnostics().to_vec(),
+    };
+    Ok(Migration {
+        text,
+        changes,
+        remaining,
+    })
+}
+
+struct Edits<'t> {
+    text: &'t str,
+    lines: Vec<usize>,
+    /// The whole document is written in braces, as in JSON.
+    flow: bool,
+    edits: Vec<(Range<usize>, String)>,
+    changes: Vec<String>,
+}
+
+impl<'t> Edits<'t> {
+    fn new(text: &'t str, document: &Node) -> Self {
+        let bom = if text.starts_with('\u{feff}') {
+            '\u{feff}'.len_utf8()
+        } else {
+            0
+        };
+        let mut lines = vec![bom];
+        lines.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+        let mut edits = Self {
+            text,
+            lines,
+            flow: false,
+            edits: Vec::new(),
+            changes: Vec::new(),
+        };
+        let start = edits.range(document.span).start;
+        edits.flow = text[start..].starts_with('{');
+        edits
+    }
+
+    /// The bytes of a span, which counts lines and characters.
+    fn range(&self, span: Span) -> Range<usize> {
+        self.offset(span.line, span.column)..self.offset(span.end_line, span.end_column)
+    }
+
+    fn offset(&self, line: u32, column: u32) -> usize {
+        let Some(&start) = self.lines.get((line as usize).saturating_sub(1)) else {
+            return self.text.len();
+        };
+        let skipped = (column as usize).saturating_sub(1);
+        let rest = &self.text[start..];
+        start
+            + rest
+                .char_indices()
+                .nth(skipped)
+                .map_or(rest.len(), |(at, _)| at)
+    }
+
+    fn collect(&mut self, document: &Node) -> Result<(), Vec<Diagnostic>> {
+        let Some(entries) = document.entries() else {
+            return Err(vec![Diagnostic::error(
+                "config.wrong_type",
+                document.span,
+                format!("expected a mapping, found {}", document.kind()),
+            )]);
+        };
+        let mut conflicts = Vec::new();
+        self.version(document, entries, &mut conflicts);
+        self.rename(document, "secrets", "secret_files", &mut conflicts);
+        if let Some(services) = document.get("services") {
+            self.rename(services, "cliproxyapi", "cliproxyapi_plus", &mut conflicts);
+        }
+        self.oauth(document, &mut conflicts);
+        self.proxy(document, &mut conflicts);
+        if conflicts.is_empty() {
+            Ok(())
+        } else {
+            Err(conflicts)
+        }
+    }
+
+    fn version(&mut self, document: &Node, entries: &[Entry], conflicts: &mut Vec<Diagnostic>) {
+        match document.entry("config_version").map(|entry| &entry.value) {
+            Some(Node {
+                value: Value::Integer(2),
+                ..
+            }) => {}
+            Some(
+                node @ Node {
+                    value: Value::Integer(version @ (1 | 3)),
+                    ..
+                },
+            ) => {
+                self.edits.push((self.range(node.span), "2".to_owned()));
+                self.changes
+                    .push(format!("config_version: {version} becomes 2"));
+            }
+            Some(node) => conflicts.push(
+                Diagnostic::error(
+                    "config.cannot_migrate",
+                    node.span,
+                    "this is not a version that can be migrated",
+                )
+                .at("config_version")
+                .hint("1 and 3 become 2"),
+            ),
+            None => {
+                let start = entries
+                    .first()
+                    .map_or(self.range(document.span).start, |entry| {
+                        self.range(entry.key_span).start
+                    });
+                let line = if self.flow {
+                    format!("{}: 2, ", self.quoted(start, "config_version"))
+                } else {
+                    "config_version: 2\n".to_owned()
+                };
+                self.edits.push((start..start, line));
+                self.changes.push("config_version: 2 is added".to_owned());
+            }
+        }
+    }
+
+    fn rename(&mut self, parent: &Node, old: &str, new: &str, conflicts: &mut Vec<Diagnostic>) {
+        let Some(entry) = parent.entry(old) else {
+            return;
+        };
+        if let Some(current) = parent.entry(new) {
+            conflicts.push(both(entry, current));
+            return;
+        }
+        self.replace_key(entry, new);
+        self.changes.push(format!("{old} becomes {new}"));
+    }
+
+    /// Replaces the name of a key and keeps its quotes.
+    fn replace_key(&mut self, entry: &Entry, new: &str) {
+        let range = self.range(entry.key_span);
+        let new = self.quoted(range.start, new);
+        self.edits.push((range, new));
+    }
+
+    fn quoted(&self, like: usize, key: &str) -> String {
+        match self.text[like..].chars().next() {
+            Some(quote @ ('"' | '\'')) => format!("{quote}{key}{quote}"),
+            _ => key.to_owned(),
+        }
+    }
+
+    /// `oauth: …` becomes `auth:` with `providers: …` below it.
+    fn oauth(&mut self, document: &Node, conflicts: &mut Vec<Diagnostic>) {
+        let Some(oauth) = document.entry("oauth") else {
+            return;
+        };
+        if let Some(auth) = document.entry("auth") {
+            conflicts.push(both(oauth, auth));
+            return;
+        }
+        self.changes.push("oauth becomes auth.providers".to_owned());
+        let key = self.range(oauth.key_span);
+        if self.flow {
+            let (auth, providers) = (
+                self.quoted(key.start, "auth"),
+                self.quoted(key.start, "providers"),
+            );
+            let end = self.range(oauth.value.span).end;
+            self.edits.push((key, format!("{auth}: {{{providers}")));
+            self.edits.push((end..end, "}".to_owned()));
+            return;
+        }
+        let providers = self.quoted(key.start, "providers");
+        let auth = self.quoted(key.start, "auth");
+        self.edits
+            .push((key.clone(), format!("{auth}:\n  {providers}")));
+        self.indent_after(key.end, self.range(oauth.value.span).end);
+    }
+
+    /// Moves the lines that start after `from` and before `to` two columns to the right.
+    fn indent_after(&mut self, from: usize, to: usize) {
+        for index in 0..self.lines.len() {
+            let start = self.lines[index];
+            let blank = self.text[start..]
+                .lines()
+                .next()
+                .is_none_or(|line| line.trim().is_empty());
+            if start > from && start < to && !blank {
+                self.edits.push((start..start, "  ".to_owned()));
+            }
+        }
+    }
+
+    /// `cliproxyapi_plus: { config_file: … }` of version 3 becomes a service.
+    fn proxy(&mut self, document: &Node, conflicts: &mut Vec<Diagnostic>) {
+        let Some(proxy) = document.entry("cliproxyapi_plus") else {
+            return;
+        };
+        if let Some(services) = document.entry("services") {
+            conflicts.push(both(proxy, services));
+            return;
+        }
+        let Some(file) = proxy.value.get("config_file") else {
+            let message = "`config_file` is missing, so there is nothing to start";
+            conflicts.push(
+                Diagnostic::error("config.missing_key", proxy.key_span, message)
+                    .at("cliproxyapi_plus"),
+            );
+            return;
+        };
+        let file_text = file.as_str().unwrap_or_default();
+        let [program, option, path] =
+            proxy_command(file_text).map(|arg| serde_json::Value::String(arg).to_string());
+        let service = format!(
+            "{{ port: 8317, readiness_path: /, command: {{ args: [{program}, {option}, {path}] }} }}"
+        );
+        self.changes
+            .push("cliproxyapi_plus becomes services.cliproxyapi_plus".to_owned());
+        let key = self.range(proxy.key_span);
+        if self.flow {
+            let quote = |word: &str| self.quoted(key.start, word);
+            let json = format!(
+                "{}: {{{}: {{{}: 8317, {}: \"/\", {}: {{{}: [{program}, {option}, {path}]}}}}}}",
+                quote("services"),
+                quote("cliproxyapi_plus"),
+                quote("port"),
+                quote("readiness_path"),
+                quote("command"),
+                quote("args")
+            );
+            self.edits
+                .push((key.start..self.range(proxy.value.span).end, json));
+            return;
+        }
+        // The block is replaced up to the end of the file name: comments behind it stay.
+        let end = self.range(file.span).end.max(self.closing_brace(proxy));
+        self.edits.push((
+            key.start..end,
+            format!("services:\n  cliproxyapi_plus: {service}"),
+        ));
+    }
+
+    fn closing_brace(&self, entry: &Entry) -> usize {
+        let range = self.range(entry.value.span);
+        if self.text[range.start..].starts_with('{') {
+            range.end
+        } else {
+            range.start
+        }
+    }
+
+    fn apply(mut self) -> String {
+        self.edits
+            .sort_by_key(|(range, _)| (range.start, range.end));
+        let mut out = String::with_capacity(self.text.len() + 64);
+        let mut at = 0;
+        for (range, replacement) in self.edits {
+            out.push_str(self.text.get(at..range.start).unwrap_or_default());
+            out.push_str(&replacement);
+            at = range.end.max(at);
+        }
+        out.push_str(&self.text[at..]);
+        if !out.ends_with('\n') && !out.is_empty() {
+            out.push('\n');
+        }
+        out
+    }
+}
+
+fn both(old: &Entry, new: &Entry) -> Diagnostic {
+    let message = format!(
+        "`{}` and `{}` are both there, and only one can stay",
+        old.key, new.key
+    );
+    Diagnostic::error("config.cannot_migrate", old.key_span, message)
+        .at(&old.key)
+        .related(new.key_span, "the current name")
+        .hint("bring what you need together under the current name, remove the old key, and try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(before: &str) -> String {
+        let migration = migrate(before).unwrap();
+        let again = migrate(&migration.text).unwrap();
+        assert_eq!(again.changes, [] as [String; 0], "{}", migration.text);
+        assert_eq!(again.text, migration.text);
+        migration.text
+    }
+
+    #[test]
+    fn comments_order_quotes_and_anchors_stay() {
+        let before = "\
+# my gateway
+config_version: 1  # old
+services:
+  litellm: &s { port: 04000, command: { args: [x] } }   # keep
+  'cliproxyapi': *s
+oauth:  # sign-in
+  # the first
+  codex: { method: oauth_poll }
+
+  copilot:
+    method: oauth_poll
+# last
+secrets: [ a.json,
+  b.json ]
+";
+        assert_eq!(
+            text(before),
+            "\
+# my gateway
+config_version: 2  # old
+services:
+  litellm: &s { port: 04000, command: { args: [x] } }   # keep
+  'cliproxyapi_plus': *s
+auth:
+  providers:  # sign-in
+    # the first
+    codex: { method: oauth_poll }
+
+    copilot:
+      method: oauth_poll
+# last
+secret_files: [ a.json,
+  b.json ]
+"
+        );
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let after = text(
+            r#"{"config_version":1,"services":{"cliproxyapi":{"command":{"args":["y"]}}},"oauth":{"codex":{}},"secrets":["k"]}"#,
+        );
+        assert_eq!(
+            after,
+            "{\"config_version\":2,\"services\":{\"cliproxyapi_plus\":{\"command\":{\"args\":[\"y\"]}}},\"auth\": {\"providers\":{\"codex\":{}}},\"secret_files\":[\"k\"]}\n"
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(&after).is_ok());
+    }
+
+    #[test]
+    fn version_3_becomes_a_service() {
+        let after = text(
+            "config_version: 3\npaths: { runtime_dir: run }\ncliproxyapi_plus:\n  # here\n  config_file: proxy.yaml  # its own\nsecret_files: []\n",
+        );
+        assert_eq!(
+            after,
+            "\
+config_version: 2
+paths: { runtime_dir: run }
+services:
+  cliproxyapi_plus: { port: 8317, readiness_path: /, command: { args: [\"{runtime_dir}/bin/CLIProxyAPIPlus\", \"-config\", \"{config_dir}/proxy.yaml\"] } }  # its own
+secret_files: []
+"
+        );
+        assert_eq!(migrate(&after).unwrap().remaining, []);
+    }
+
+    #[test]
+    fn a_missing_version_is_added_above_the_first_key() {
+        assert_eq!(
+            text("# c\n\npaths: {}\n"),
+            "# c\n\nconfig_version: 2\npaths: {}\n"
+        );
+        assert_eq!(
+            text("\u{feff}paths: {}\r\n"),
+            "\u{feff}config_version: 2\npaths: {}\r\n"
+        );
+        assert_eq!(
+            text("{\"paths\": {}}"),
+            "{\"config_version\": 2, \"paths\": {}}\n"
+        );
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_what_is_wrong_is_kept() {
+        for before in [
+            "secrets: [a]\nsecret_files: [b]\n",
+            "oauth: {}\nauth: {}\n",
+            "services: {cliproxyapi: {}, cliproxyapi_plus: {}}\n",
+            "config_version: 99\n",
+        ] {
+            let error = migrate(before).unwrap_err();
+            assert_eq!(
+                error.diagnostics()[0].code,
+                "config.cannot_migrate",
+                "{before}"
+            );
+        }
+        let migration =
+            migrate("config_version: 1\nservices: {a: {command: {args: []}}}\n").unwrap();
+        assert_eq!(
+            migration.remaining.iter().filter(|p| p.is_error()).count(),
+            1
+        );
+    }
+}

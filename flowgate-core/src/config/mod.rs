@@ -1,0 +1,267 @@
+//! The configuration document: what is written, whether it is right, and where exactly not.
+//!
+//! [`Config::from_yaml`] reads a document of version 2, or of the older forms 1 and 3, which it
+//! brings into the shape of version 2. A document either becomes a [`Config`] or an [`Error`] with
+//! every problem found, each with its place, a stable code and a way out. Paths stay as written
+//! until [`Config::resolve`] is told where the file and the home directory are.
+
+mod check;
+mod legacy;
+mod migrate;
+mod paths;
+mod schema;
+mod text;
+
+pub use migrate::{Migration, migrate};
+pub use paths::{Base, resolve_document, resolve_path};
+pub use schema::{
+    Account, Accounts, AllowEntry, Auth, Backoff, Command, Credential, Credentials, Guard,
+    GuardMode, Integration, Paths, Provider, Readiness, Restart, RestartPolicy, Section, Service,
+    Settings, SignInMethod, Strategy,
+};
+pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::yaml::{self, Node};
+
+/// The version of the document that this release writes.
+pub const CURRENT_VERSION: u32 = 2;
+
+/// The JSON Schema of the document, for editors; see [`json_schema`] for where it comes from.
+pub const JSON_SCHEMA: &str = include_str!("../../config.schema.json");
+
+/// The commented configuration that `flowgate init` writes: LiteLLM in front of CLIProxyAPIPlus.
+pub const STARTER: &str = include_str!("starter.yaml");
+
+/// A checked configuration.
+///
+/// # Example
+///
+/// ```
+/// use flowgate_core::config::Config;
+///
+/// let config = Config::from_yaml("
+/// config_version: 2
+/// services:
+///   litellm: { port: 4000, command: { args: [litellm] } }
+/// ")?;
+/// let litellm = &config.settings().services["litellm"];
+/// assert_eq!(litellm.port.map(u16::from), Some(4000));
+///
+/// let error = Config::from_yaml("config_version: 2\nprofile: {}\n").unwrap_err();
+/// let problem = &error.diagnostics()[0];
+/// assert_eq!((problem.code, problem.span.line), ("config.unknown_key", 2));
+/// assert_eq!(problem.hint.as_deref(), Some("did you mean `profiles`?"));
+/// # Ok::<(), flowgate_core::config::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    file: Option<String>,
+    document: Node,
+    settings: Settings,
+    warnings: Vec<Diagnostic>,
+    proxy_file: Option<PathText>,
+}
+
+/// Why a text is not a configuration.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The document has mistakes; the warnings found beside them are included.
+    #[error("{}", summary(.diagnostics))]
+    Invalid {
+        /// Everything that was found, in the order of the text.
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+impl Error {
+    /// The stable name of this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "config.invalid",
+        }
+    }
+
+    /// Everything that was found, in the order of the text.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Invalid { diagnostics } => diagnostics,
+        }
+    }
+}
+
+fn summary(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<String> = diagnostics
+        .iter()
+        .filter(|d| d.is_error())
+        .map(ToString::to_string)
+        .collect();
+    format!("invalid configuration: {}", errors.join("\n  "))
+}
+
+impl Config {
+    /// Reads a configuration from YAML or JSON text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every mistake.
+    pub fn from_yaml(text: &str) -> Result<Self, Error> {
+        Self::read(None, text)
+    }
+
+    /// Reads a configuration from the text of a file; diagnostics name the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with every mistake.
+    pub fn from_file_text(file: &str, text: &str) -> Result<Self, Error> {
+        Self::read(Some(file), text)
+    }
+
+    fn read(file: Option<&str>, text: &str) -> Result<Self, Error> {
+        let (document, problems) = match yaml::parse(text) {
+            Ok((Some(document), warnings)) => (document, warnings),
+            Ok((None, _)) => return Err(invalid(file, vec![empty()])),
+            Err(problems) => return Err(invalid(file, problems)),
+        };
+        Self::from_document(file, document, problems)
+    }
+
+    fn from_document(
+        file: Option<&str>,
+        mut document: Node,
+        mut problems: Vec<Diagnostic>,
+    ) -> Result<Self, Error> {
+        if document.entries().is_none() {
+            let message = format!("expected a mapping, found {}", document.kind());
+            problems.push(
+                Diagnostic::error("config.wrong_type", document.span, message)
+                    .hint("a configuration starts with `config_version: 2`"),
+            );
+            return Err(invalid(file, problems));
+        }
+        let legacy = legacy::normalize(&mut document, &mut problems);
+        let decoded = yaml::decode::<Settings>(&document, &["paths"]);
+        // Mistakes in an older form are reported in that form, and not again in the new one.
+        if !legacy.has_mistakes {
+            problems.extend(
+                decoded
+                    .problems
+                    .into_iter()
+                    .map(|p| legacy.in_words_of_author(p)),
+            );
+            if let Some(settings) = &decoded.value {
+                check::check(&document, settings, &mut problems);
+            }
+        }
+        match decoded.value {
+            Some(settings) if !problems.iter().any(Diagnostic::is_error) => Ok(Self {
+                file: file.map(str::to_owned),
+                document,
+                settings,
+                warnings: sorted(file, problems),
+                proxy_file: legacy.proxy_file,
+            }),
+            _ => Err(invalid(file, problems)),
+        }
+    }
+
+    /// The typed content.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The document in the shape of version 2, with the place of every value.
+    pub fn document(&self) -> &Node {
+        &self.document
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// What is allowed and suspicious, in the order of the text.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The second file that a version 3 document takes the proxy's host and port from, as written.
+    ///
+    /// Its content goes to [`with_proxy_file`](Self::with_proxy_file); without it the port is the
+    /// proxy's default, 8317.
+    pub fn proxy_file(&self) -> Option<&str> {
+        self.proxy_file.as_ref().map(|path| path.as_ref())
+    }
+
+    /// Takes host and port of the proxy from the text of its own configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if the text is not YAML, or host or port are not usable.
+    pub fn with_proxy_file(mut self, file: &str, text: &str) -> Result<Self, Error> {
+        let (proxy, warnings) =
+            yaml::parse(text).map_err(|problems| invalid(Some(file), problems))?;
+        let proxy = proxy.ok_or_else(|| invalid(Some(file), vec![empty()]))?;
+        legacy::apply_proxy(&mut self.document, &proxy)
+            .map_err(|problems| invalid(Some(file), problems))?;
+        let mut config = Self::from_document(self.file.as_deref(), self.document, Vec::new())?;
+        config.warnings = self.warnings;
+        config.warnings.extend(sorted(Some(file), warnings));
+        Ok(config)
+    }
+
+    /// The same configuration with every path absolute and the defaults of paths written out.
+    ///
+    /// Of all four kinds: `paths.*`, `secret_files`, the files of credentials, and the working
+    /// directory of services. Resolving twice changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if a path starts with `~` and the home directory is not known.
+    pub fn resolve(&self, base: &Base<'_>) -> Result<Self, Error> {
+        let mut resolved = self.clone();
+        paths::write_defaults(&mut resolved.document, &self.settings.paths);
+        resolve_document(&mut resolved.document, base)
+            .map_err(|problems| invalid(self.file(), problems))?;
+        let decoded = yaml::decode::<Settings>(&resolved.document, &["paths"]);
+        resolved.settings = decoded
+            .value
+            .ok_or_else(|| invalid(self.file(), decoded.problems))?;
+        Ok(resolved)
+    }
+}
+
+/// The JSON Schema of the document, generated from [`Settings`].
+///
+/// [`JSON_SCHEMA`] is its committed form; a test keeps them equal.
+#[cfg(feature = "schema")]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(Settings).to_value()
+}
+
+fn invalid(file: Option<&str>, problems: Vec<Diagnostic>) -> Error {
+    Error::Invalid {
+        diagnostics: sorted(file, problems),
+    }
+}
+
+fn sorted(file: Option<&str>, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for problem in &mut problems {
+        problem.file = file.map(str::to_owned);
+    }
+    problems.sort_by_key(|problem| problem.span);
+    problems
+}
+
+fn empty() -> Diagnostic {
+    let start = Span {
+        line: 1,
+        column: 1,
+        end_line: 1,
+        end_column: 1,
+    };
+    Diagnostic::error("config.empty", start, "the document is empty")
+        .hint("`flowgate init` writes a configuration to start from")
+}

@@ -1,0 +1,469 @@
+//! The shape of the document, version 2. Defaults, known keys and the JSON Schema all come from
+//! these types.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
+
+/// The configuration of FlowGate.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(title = "FlowGate configuration", extend("patternProperties" = {"^(x-|_comment)": true})))]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Version of this document.
+    #[serde(default)]
+    pub config_version: Version,
+    /// Where FlowGate keeps its files.
+    #[serde(default)]
+    pub paths: Paths,
+    /// The programs that FlowGate keeps running, by name.
+    #[serde(default)]
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Secrets, by the name that others refer to them with.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// The LiteLLM configuration that every profile starts from.
+    #[serde(default)]
+    pub litellm_base: Section,
+    /// What each profile changes in `litellm_base`, by the profile's name.
+    #[serde(default)]
+    pub profiles: BTreeMap<Name, Section>,
+    /// How to sign in at providers.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Files that hold secrets; their permissions are watched.
+    #[serde(default)]
+    pub secret_files: Vec<PathText>,
+    /// What is written into the settings of clients such as Codex.
+    #[serde(default)]
+    pub integration: Integration,
+    /// Which shell commands agents may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+    /// The provider accounts that requests are spread over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<Accounts>,
+}
+
+/// The version of a document: 2, or 1 and 3, which are brought into the shape of 2.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minimum" = 1, "maximum" = 3, "default" = 2)))]
+#[serde(try_from = "i64", into = "u32")]
+pub struct Version(u32);
+
+impl Default for Version {
+    fn default() -> Self {
+        Self(super::CURRENT_VERSION)
+    }
+}
+
+impl TryFrom<i64> for Version {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        match u32::try_from(number) {
+            Ok(version @ 1..=3) => Ok(Self(version)),
+            _ => Err(format!(
+                "config_version {number} is not supported\nwrite 2; this release reads 1, 2 and 3"
+            )),
+        }
+    }
+}
+
+impl From<Version> for u32 {
+    fn from(version: Version) -> Self {
+        version.0
+    }
+}
+
+/// Where FlowGate keeps its files. Other paths given here are kept, and resolved like these.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// Directory for everything that lives only while FlowGate runs. Default: `.router/runtime`.
+    #[serde(default = "default_runtime_dir")]
+    pub runtime_dir: PathText,
+    /// The LiteLLM configuration of the active profile. Default: `litellm.active.yaml` in
+    /// `runtime_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_config: Option<PathText>,
+    /// Which profile is active. Default: `state.json` in `runtime_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<PathText>,
+    /// The event log. Default: `events.log` in `runtime_dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<PathText>,
+}
+
+fn default_runtime_dir() -> PathText {
+    Paths::default().runtime_dir
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            runtime_dir: PathText::constant(".router/runtime"),
+            active_config: None,
+            state_file: None,
+            log_file: None,
+        }
+    }
+}
+
+impl Paths {
+    /// The LiteLLM configuration of the active profile.
+    pub fn active_config(&self) -> String {
+        self.or_in_runtime_dir(self.active_config.as_ref(), "litellm.active.yaml")
+    }
+
+    /// The file that says which profile is active.
+    pub fn state_file(&self) -> String {
+        self.or_in_runtime_dir(self.state_file.as_ref(), "state.json")
+    }
+
+    /// The event log.
+    pub fn log_file(&self) -> String {
+        self.or_in_runtime_dir(self.log_file.as_ref(), "events.log")
+    }
+
+    fn or_in_runtime_dir(&self, given: Option<&PathText>, name: &str) -> String {
+        match given {
+            Some(path) => path.to_string(),
+            None => format!("{}/{name}", self.runtime_dir.trim_end_matches('/')),
+        }
+    }
+}
+
+/// A program that FlowGate keeps running.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// How to start it.
+    pub command: Command,
+    /// The address it listens on. Default: `127.0.0.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
+    /// The port it listens on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+    /// When it counts as ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
+    /// The URL path that answers 2xx when it is ready; the short form of `readiness.http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness_path: Option<UrlPath>,
+    /// The URL path that answers 2xx while it is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_path: Option<UrlPath>,
+    /// When it is started again after it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+    /// The services that must be ready before it is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<ServiceName>,
+}
+
+/// How to start a program.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The program and its arguments; no shell is involved.
+    #[serde(deserialize_with = "program_and_arguments")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub args: Vec<String>,
+    /// The directory it is started in. Default: the directory of the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathText>,
+    /// Environment variables that are set for it, beside the inherited ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<Name, String>,
+}
+
+fn program_and_arguments<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    let args = Vec::<String>::deserialize(deserializer)?;
+    match args.first() {
+        None => Err(de::Error::custom(
+            "the command is empty\nwrite the program first: `[litellm, --port, \"4000\"]`",
+        )),
+        Some(program) if program.trim().is_empty() => {
+            Err(de::Error::custom("the name of the program is blank"))
+        }
+        Some(_) => Ok(args),
+    }
+}
+
+/// When a service counts as ready.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// This URL path answers 2xx.
+    Http(UrlPath),
+}
+
+/// When a service is started again after it ended.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// After which ends.
+    #[serde(default)]
+    pub policy: RestartPolicy,
+    /// How long to wait before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+    /// How many starts are allowed within `within`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_restarts: Option<u32>,
+    /// The time in which `max_restarts` counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
+}
+
+/// After which ends a service is started again.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// After every end.
+    #[default]
+    Always,
+    /// Never.
+    Never,
+    /// After an end with an error.
+    OnFailure,
+}
+
+/// How long to wait before a restart; the wait doubles each time.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// The first wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Duration>,
+    /// The longest wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Duration>,
+}
+
+/// Secrets, by what they are for.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Keys for upstream providers; `api_key_ref` names one of these.
+    #[serde(default)]
+    pub upstream: BTreeMap<Name, Credential>,
+}
+
+/// Where a secret is found. Exactly one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// The content of this file, without blanks around it.
+    File(PathText),
+    /// The value of this environment variable.
+    Env(NonBlank),
+    /// What this program prints, without blanks around it; no shell is involved.
+    Command(#[serde(deserialize_with = "program_and_arguments")] Vec<String>),
+}
+
+/// A part of the document that FlowGate passes on: any mapping.
+///
+/// Its content is in [`Config::document`](super::Config::document), with the place of each value.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("type" = "object")))]
+pub struct Section {}
+
+impl<'de> Deserialize<'de> for Section {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyMapping;
+
+        impl<'de> de::Visitor<'de> for AnyMapping {
+            type Value = Section;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Section, A::Error> {
+                while map
+                    .next_entry::<de::IgnoredAny, de::IgnoredAny>()?
+                    .is_some()
+                {}
+                Ok(Section {})
+            }
+        }
+
+        deserializer.deserialize_map(AnyMapping)
+    }
+}
+
+/// How to sign in at providers.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// The providers, by name.
+    #[serde(default)]
+    pub providers: BTreeMap<Name, Provider>,
+}
+
+/// How to sign in at one provider.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The kind of sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<SignInMethod>,
+    /// Answers with the URL that the user opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_url_endpoint: Option<HttpUrl>,
+    /// Answers whether the user has signed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_endpoint: Option<HttpUrl>,
+}
+
+/// A kind of sign-in.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SignInMethod {
+    /// The user types a code at the provider.
+    DeviceCode,
+    /// Credentials of another program are taken over.
+    HeadlessImport,
+    /// The user opens a URL, and the status is polled.
+    OauthPoll,
+}
+
+/// What is written into the settings of clients.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Integration {
+    /// The model that clients use. Default: `router-default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model: Option<NonBlank>,
+    /// The model that clients use for small tasks. Default: `default_model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fast_model: Option<NonBlank>,
+}
+
+/// Which shell commands agents may run.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// The rule packs that are on.
+    #[serde(default)]
+    pub packs: Vec<NonBlank>,
+    /// What happens to a command that a rule matches.
+    #[serde(default)]
+    pub mode: GuardMode,
+    /// What is allowed all the same.
+    #[serde(default)]
+    pub allow: Vec<AllowEntry>,
+}
+
+/// What happens to a command that a rule matches.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum GuardMode {
+    /// A person is asked first.
+    Ask,
+    /// It does not run.
+    #[default]
+    Deny,
+    /// It runs, with a warning.
+    Warn,
+}
+
+/// A command or rule that is allowed all the same.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AllowEntry {
+    /// The rule that no longer applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<NonBlank>,
+    /// The exact command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<NonBlank>,
+    /// How the command starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<NonBlank>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The provider accounts that requests are spread over.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// How the next account is chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// The accounts.
+    #[serde(default)]
+    pub pool: Vec<Account>,
+}
+
+/// How the next account is chosen.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// By tier, warm session and remaining quota.
+    #[default]
+    Auto,
+    /// The one whose quota expires first.
+    DrainSoonest,
+    /// The first until it is used up.
+    FillFirst,
+    /// The one with the fewest requests under way.
+    LeastInflight,
+    /// The one that rested longest.
+    Lru,
+    /// In turn.
+    RoundRobin,
+    /// In turn, in proportion to the weights.
+    Weighted,
+}
+
+/// One account at a provider.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its name, unique in the pool.
+    pub id: Name,
+    /// The provider, such as `anthropic` or `openai`.
+    pub provider: NonBlank,
+    /// The entry of `credentials.upstream` that holds its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Name>,
+    /// Accounts of a lower tier are used first.
+    #[serde(default)]
+    pub tier: u32,
+    /// Its share beside the others of its tier.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}

@@ -1,0 +1,45 @@
+//! The control layer for AI coding agents, as decisions without effects.
+//!
+//! Without features this crate opens no files and no sockets, starts no threads, and never asks
+//! what time it is. Text comes in as `&str`, time as a [`Timestamp`], and what is to be done goes
+//! out as a value. The drivers that act on these values are in `runtime`, behind the feature of
+//! that name.
+//!
+//! # The rooms
+//!
+//! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
+//! * [`profile`]: what does it become under a profile, and where did each value come from?
+//! * [`yaml`]: documents that remember where everything stood.
+//! * [`diagnostic`]: what is wrong, where, and what to do about it.
+//!
+//! # Example
+//!
+//! ```
+//! use flowgate_core::config::Config;
+//!
+//! let config = Config::from_yaml(flowgate_core::config::STARTER)?;
+//! let balanced = config.profile("balanced")?;
+//! let origin = &balanced.origins()[0];
+//! assert_eq!((origin.path.as_str(), origin.layer.as_str()), ("model_list[0].model_name", "litellm_base"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! * `runtime`: the drivers, which read and write files and run credential commands.
+//! * `schema`: [`config::json_schema`](config), generated from the types.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod diagnostic;
+pub mod profile;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+pub mod yaml;
+
+/// A moment, in milliseconds since 1970-01-01 00:00 UTC.
+pub type Timestamp = u64;
+
+/// The text that removes a key in a profile.
+pub(crate) const DELETE: &str = "$delete";

@@ -1,0 +1,206 @@
+//! Writing files so that each is the old one or the new one, and never half of either.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::Error;
+
+/// A file that is to be written.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Where. A symbolic link is followed, and stays.
+    pub path: PathBuf,
+    /// Its whole content.
+    pub content: String,
+}
+
+/// Writes files with mode 0600, all or none: each is complete and on disk before the first takes
+/// its place, and if one cannot, those before it are put back.
+///
+/// Directories that are missing are made with mode 0700.
+///
+/// # Errors
+///
+/// [`Error::Write`] names the file that could not be written; nothing has changed then.
+pub fn write_all(files: &[Planned]) -> Result<(), Error> {
+    let mut staged = Vec::new();
+    for file in files {
+        staged.push(Staged::new(file).map_err(|error| Error::write(&file.path, &error))?);
+    }
+    let mut placed: Vec<Placed> = Vec::new();
+    for (file, planned) in staged.into_iter().zip(files) {
+        match file.place() {
+            Ok(done) => placed.push(done),
+            Err(error) => {
+                placed.into_iter().rev().for_each(Placed::put_back);
+                return Err(Error::write(&planned.path, &error));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A new content that waits beside the file it will replace.
+struct Staged {
+    target: PathBuf,
+    new: NamedTempFile,
+}
+
+impl Staged {
+    fn new(file: &Planned) -> io::Result<Self> {
+        // Renaming onto a link would replace the link; the file behind it is meant.
+        let target = match fs::canonicalize(&file.path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !file.path.is_symlink() => {
+                file.path.clone()
+            }
+            Err(error) => return Err(error),
+        };
+        match fs::metadata(&target) {
+            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            // Renaming would ignore the wish of whoever made it read-only.
+            Ok(metadata) if metadata.permissions().readonly() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    "the file is read-only",
+                ));
+            }
+            _ => {}
+        }
+        let directory = directory_of(&target);
+        make_directory(directory)?;
+        // Temporary files are 0600 from the start.
+        let mut new = Builder::new().prefix(".flowgate-").tempfile_in(directory)?;
+        new.write_all(file.content.as_bytes())?;
+        new.as_file().sync_all()?;
+        Ok(Self { target, new })
+    }
+
+    fn place(self) -> io::Result<Placed> {
+        let old = match fs::read(&self.target) {
+            Ok(old) => Some(old),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        self.new
+            .persist(&self.target)
+            .map_err(|error| error.error)?;
+        // The rename itself is on disk only when its directory is.
+        File::open(directory_of(&self.target))?.sync_all()?;
+        Ok(Placed {
+            target: self.target,
+            old,
+        })
+    }
+}
+
+/// A file that has its new content, and what it had before.
+struct Placed {
+    target: PathBuf,
+    old: Option<Vec<u8>>,
+}
+
+impl Placed {
+    /// The best that can be done after another file failed; the failure itself is what is reported.
+    fn put_back(self) {
+        let restored = match self.old {
+            None => fs::remove_file(&self.target),
+            Some(old) => Builder::new()
+                .prefix(".flowgate-")
+                .tempfile_in(directory_of(&self.target))
+                .and_then(|mut file| {
+                    file.write_all(&old)?;
+                    file.persist(&self.target)
+                        .map(drop)
+                        .map_err(|error| error.error)
+                }),
+        };
+        drop(restored);
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(path: &Path, content: &str) -> Planned {
+        Planned {
+            path: path.to_owned(),
+            content: content.to_owned(),
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_private_directories_too_and_links_stay() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+        let deep = dir.path().join("a/b/c.yaml");
+        write_all(&[planned(&deep, "x")]).unwrap();
+        assert_eq!((mode(&deep), mode(&dir.path().join("a"))), (0o600, 0o700));
+
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&deep, &link).unwrap();
+        write_all(&[planned(&link, "y")]).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&deep).unwrap(), "y");
+    }
+
+    #[test]
+    fn one_failure_leaves_every_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (good, bad) = (dir.path().join("good"), dir.path().join("bad"));
+        fs::write(&good, "old").unwrap();
+        fs::create_dir(&bad).unwrap();
+        let error = write_all(&[planned(&good, "new"), planned(&bad, "new")]).unwrap_err();
+        assert!(
+            error.to_string().contains("bad") && error.is_environment(),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&good).unwrap(), "old");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            2,
+            "nothing is left lying about"
+        );
+
+        let mut permissions = fs::metadata(&good).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&good, permissions).unwrap();
+        let error = write_all(&[planned(&good, "new")]).unwrap_err();
+        assert!(error.to_string().contains("read-only"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_fails_late_puts_the_earlier_ones_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, fresh) = (dir.path().join("first"), dir.path().join("fresh"));
+        fs::write(&first, "old").unwrap();
+        let placed = |path: &Path| Staged::new(&planned(path, "new")).unwrap().place().unwrap();
+        let (a, b) = (placed(&first), placed(&fresh));
+        b.put_back();
+        a.put_back();
+        assert_eq!(fs::read_to_string(&first).unwrap(), "old");
+        assert!(!fresh.exists());
+    }
+}

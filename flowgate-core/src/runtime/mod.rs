@@ -1,0 +1,133 @@
+//! The drivers: what touches files, the environment and other programs.
+//!
+//! Each takes a decision of the pure modules and carries it out, or fetches what they need to
+//! decide.
+
+mod activate;
+mod atomic;
+mod load;
+mod secrets;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use activate::{Activation, activate, active_profile};
+pub use atomic::{Planned, write_all};
+pub use load::{load, read_text, resolve};
+pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
+
+use crate::diagnostic::Diagnostic;
+use crate::{config, profile};
+
+/// Why something could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The document has mistakes.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
+    /// A file could not be read.
+    #[error("cannot read `{}`: {reason}; {hint}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+        /// True if the machine is at fault and not what was asked for.
+        environment: bool,
+    },
+    /// A file could not be written. What was there before is untouched.
+    #[error("cannot write `{}`: {reason}; {hint}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// The stable name of this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::Profile(error) => error.code(),
+            Self::Read { .. } => "runtime.cannot_read",
+            Self::Write { .. } => "runtime.cannot_write",
+        }
+    }
+
+    /// What is wrong in the document, if that is what is wrong.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Config(error) => error.diagnostics(),
+            _ => &[],
+        }
+    }
+
+    /// True if the machine is at fault (a full disk, a missing permission or secret) and not what
+    /// was asked for.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Profile(profile::Error::UnknownProfile { .. }) => false,
+            Self::Read { environment, .. } => *environment,
+            Self::Profile(profile::Error::Credentials { .. }) | Self::Write { .. } => true,
+        }
+    }
+
+    fn read(path: &Path, error: &io::Error) -> Self {
+        let (hint, environment) = match error.kind() {
+            io::ErrorKind::NotFound => (
+                "name another file, or write one with `flowgate init`",
+                false,
+            ),
+            io::ErrorKind::IsADirectory => ("name a file in it", false),
+            io::ErrorKind::PermissionDenied => ("give yourself permission to read it", true),
+            // `ErrorKind::FilesystemLoop` is not stable yet.
+            _ if plain(error).contains("symbolic links") => (
+                "a symbolic link leads back to itself: point it at a file",
+                true,
+            ),
+            _ => ("look at the file and the disk", true),
+        };
+        Self::Read {
+            path: path.to_owned(),
+            reason: plain(error),
+            hint: hint.to_owned(),
+            environment,
+        }
+    }
+
+    fn write(path: &Path, error: &io::Error) -> Self {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "give yourself permission to write there",
+            io::ErrorKind::ReadOnlyFilesystem => "choose a place on a disk that can be written",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+            io::ErrorKind::NotADirectory => "a part of the path is a file: choose another place",
+            io::ErrorKind::IsADirectory => "a directory has this name: choose another place",
+            _ => "look at the directory and the disk",
+        };
+        Self::Write {
+            path: path.to_owned(),
+            reason: plain(error),
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+/// The words of the operating system, without the number behind them.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}

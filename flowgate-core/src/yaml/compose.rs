@@ -1,0 +1,678 @@
+//! From parser events to a tree, within limits, reporting everything that is wrong.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+
+use super::scalar::{self, Unrepresentable};
+use super::{Entry, Node, Value};
+use crate::diagnostic::{Diagnostic, Span};
+
+/// The largest document that is read, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
+/// The deepest nesting that is read.
+pub const MAX_DEPTH: usize = 128;
+/// The most values a document may hold, with every alias written out.
+pub const MAX_NODES: usize = 250_000;
+
+/// Reads one YAML 1.2 (or JSON) document.
+///
+/// `None` is an empty document: no text, or nothing but comments. The diagnostics beside a tree
+/// are warnings.
+///
+/// # Errors
+///
+/// All the problems found. After a syntax error nothing further can be read, so it is the last.
+pub fn parse(text: &str) -> Result<(Option<Node>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if text.len() > MAX_BYTES {
+        return Err(vec![too_large(text.len() as u64)]);
+    }
+    if let Some(problem) = forbidden_character(text) {
+        return Err(vec![problem]);
+    }
+    let mut composer = Composer::default();
+    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    loop {
+        match parser.next_event() {
+            None | Some(Ok((Event::StreamEnd, _))) => break,
+            Some(Ok((event, span))) => {
+                if composer.handle(event, to_span(span)).is_err() {
+                    break;
+                }
+            }
+            Some(Err(error)) => {
+                composer
+                    .problems
+                    .push(syntax_error(&error, composer.stack.len()));
+                break;
+            }
+        }
+    }
+    if composer.problems.iter().any(Diagnostic::is_error) {
+        Err(composer.problems)
+    } else {
+        Ok((composer.root, composer.problems))
+    }
+}
+
+/// The problem of a document that is larger than [`MAX_BYTES`].
+
+pub(crate) fn too_large(bytes: u64) -> Diagnostic {
+    let start = Span {
+        line: 1,
+        column: 1,
+        end_line: 1,
+        end_column: 1,
+    };
+    Diagnostic::error(
+        "yaml.too_large",
+        start,
+        format!("the document has {bytes} bytes, more than the {MAX_BYTES} that are read"),
+    )
+    .hint("is this the right file?")
+}
+
+/// The positions of the first two entries with the same key.
+pub(super) fn duplicate(entries: &[Entry]) -> Option<(usize, usize)> {
+    // Small mappings, nearly all, are cheaper to compare than to index.
+    if entries.len() <= 16 {
+        return (1..entries.len()).find_map(|again| {
+            let first = entries[..again]
+                .iter()
+                .position(|e| e.key == entries[again].key)?;
+            Some((first, again))
+        });
+    }
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
+    order
+        .windows(2)
+        .filter(|pair| entries[pair[0]].key == entries[pair[1]].key)
+        .map(|pair| (pair[0], pair[1]))
+        .min_by_key(|(_, again)| *again)
+}
+
+/// Nothing further can be read; the reason is among the problems.
+struct Stop;
+
+#[derive(Default)]
+struct Composer {
+    root: Option<Node>,
+    documents: usize,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Anchor>,
+    nodes: usize,
+    problems: Vec<Diagnostic>,
+}
+
+struct Frame {
+    container: Container,
+    start: Span,
+    anchor: usize,
+    first_node: usize,
+}
+
+enum Container {
+    Sequence(Vec<Node>),
+    Mapping {
+        entries: Vec<Entry>,
+        key: Option<Key>,
+    },
+}
+
+struct Key {
+    text: String,
+    span: Span,
+    /// The YAML 1.1 merge key, kept because people use it to share settings.
+    merge: bool,
+}
+
+/// An anchored value; `None` while it is still being read.
+type Anchor = Option<(Node, usize)>;
+
+impl Composer {
+    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        match event {
+            Event::DocumentStart(_) => self.start_document(span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(&text, style, tag.as_deref(), span);
+                let merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
+                let node = Node { value, span };
+                self.grow(1, span)?;
+                if anchor > 0 {
+                    self.anchors.insert(anchor, Some((node.clone(), 1)));
+                }
+                self.place(node, merge)
+            }
+            Event::Alias(id) => self.alias(id, span),
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq", span);
+                self.open(Container::Sequence(Vec::new()), anchor, span)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map", span);
+                let (entries, key) = (Vec::new(), None);
+                self.open(Container::Mapping { entries, key }, anchor, span)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            _ => Ok(()),
+        }
+    }
+
+    fn start_document(&mut self, span: Span) -> Result<(), Stop> {
+        self.documents += 1;
+        if self.documents > 1 {
+            let message = "a second document starts here, but a file holds one";
+            let hint = "remove the `---` line and what follows it";
+            self.problems
+                .push(Diagnostic::error("yaml.many_documents", span, message).hint(hint));
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, by: usize, span: Span) -> Result<(), Stop> {
+        self.nodes += by;
+        if self.nodes > MAX_NODES {
+            let message = format!("the document has more than {MAX_NODES} values with its aliases");
+            self.problems.push(
+                Diagnostic::error("yaml.too_many_values", span, message)
+                    .hint("aliases of aliases multiply: write the values out, or split the file"),
+            );
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, container: Container, anchor: usize, start: Span) -> Result<(), Stop> {
+        if self.stack.len() == MAX_DEPTH {
+            self.problems.push(too_deep(start));
+            return Err(Stop);
+        }
+        self.grow(1, start)?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, None);
+        }
+        let first_node = self.nodes;
+        self.stack.push(Frame {
+            container,
+            start,
+            anchor,
+            first_node,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, end: Span) -> Result<(), Stop> {
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
+        let in_braces = (end.line, end.column) != (end.end_line, end.end_column);
+        let (value, last) = match frame.container {
+            Container::Sequence(items) => {
+                let last = items.last().map(|item| item.span);
+                (Value::Sequence(items), last)
+            }
+            Container::Mapping { entries, .. } => {
+                let last = entries.last().map(|entry| entry.value.span);
+                (Value::Mapping(self.finish_mapping(entries)), last)
+            }
+        };
+        // A block ends where the next thing starts; its last value says where its own text ends.
+        let end = last.filter(|_| !in_braces).unwrap_or(end);
+        let span = Span {
+            end_line: end.end_line,
+            end_column: end.end_column,
+            ..frame.start
+        };
+        let node = Node { value, span };
+        if frame.anchor > 0 {
+            let size = self.nodes - frame.first_node + 1;
+            self.anchors
+                .insert(frame.anchor, Some((node.clone(), size)));
+        }
+        self.place(node, false)
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
+        match self.anchors.get(&id) {
+            Some(Some((_, size))) => {
+                let size = *size;
+                self.grow(size, span)?;
+                match self.anchors.get(&id) {
+                    Some(Some((node, _))) => {
+                        let node = node.clone();
+                        self.place(node, false)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => {
+                let message = "this alias stands inside the value it refers to";
+                let hint = "a value cannot contain itself: write it out";
+                self.problems
+                    .push(Diagnostic::error("yaml.recursive_alias", span, message).hint(hint));
+                Err(Stop)
+            }
+        }
+    }
+
+    /// Puts a finished value where it belongs: into the mapping or list being read, or at the root.
+    fn place(&mut self, node: Node, merge: bool) -> Result<(), Stop> {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut frame.container {
+            Container::Sequence(items) => items.push(node),
+            Container::Mapping { entries, key } => match key.take() {
+                Some(known) => entries.push(Entry {
+                    // A real key can never hold this mark: control characters are refused.
+                    key: if known.merge {
+                        MERGE.to_owned()
+                    } else {
+                        known.text
+                    },
+                    key_span: known.span,
+                    value: node,
+                }),
+                None => {
+                    let span = node.span;
+                    let text = match node.value {
+                        Value::String(text) => text,
+                        _ => {
+                            self.problems.push(bad_key(&node));
+                            String::new()
+                        }
+                    };
+                    *key = Some(Key { text, span, merge });
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Applies merge keys and refuses duplicates.
+    fn finish_mapping(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
+        let mut entries = entries;
+        while let Some((first, again)) = duplicate(&entries) {
+            let duplicate = entries.remove(again);
+            // Keys that are not text are reported already, and all look empty.
+            if duplicate.key.is_empty()
+                && self.problems.iter().any(|p| p.span == duplicate.key_span)
+            {
+                continue;
+            }
+            let name = if duplicate.key == MERGE {
+                "<<"
+            } else {
+                &duplicate.key
+            };
+            let message = format!("duplicate key `{name}`");
+            self.problems.push(
+                Diagnostic::error("yaml.duplicate_key", duplicate.key_span, message)
+                    .related(entries[first].key_span, "first written here")
+                    .hint("remove one of them: only one value can count"),
+            );
+            if self.problems.len() > 100 {
+                break;
+            }
+        }
+        let Some(position) = entries.iter().position(|entry| entry.key == MERGE) else {
+            return entries;
+        };
+        let merge = entries.remove(position);
+        let mut merged = Vec::new();
+        self.collect_merged(merge.value, &entries, &mut merged);
+        entries.splice(position..position, merged);
+        entries
+    }
+
+    /// The entries that `<<` brings in: those the mapping does not have itself, earlier ones first.
+    fn collect_merged(&mut self, source: Node, own: &[Entry], merged: &mut Vec<Entry>) {
+        match source.value {
+            Value::Mapping(entries) => {
+                for entry in entries {
+                    if !own
+                        .iter()
+                        .chain(merged.iter())
+                        .any(|known| known.key == entry.key)
+                    {
+                        merged.push(entry);
+                    }
+                }
+            }
+            Value::Sequence(items) if items.iter().all(|item| item.entries().is_some()) => {
+                for item in items {
+                    self.collect_merged(item, own, merged);
+                }
+            }
+            _ => self.problems.push(
+                Diagnostic::error(
+                    "yaml.merge_key",
+                    source.span,
+                    "`<<` takes a mapping, or a list of mappings",
+                )
+                .hint("write `<<: *anchor`, where the anchor is on a mapping"),
+            ),
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
+        let plain = style == ScalarStyle::Plain;
+        let resolved = match tag {
+            None if plain => scalar::resolve(text),
+            None => return Value::String(text.to_owned()),
+            Some(tag) => match self.tagged(text, tag, span) {
+                Some(value) => return value,
+                None => return Value::Null,
+            },
+        };
+        match resolved {
+            Ok(value) => {
+                self.warn_ambiguous(text, &value, span);
+                value
+            }
+            Err(reason) => {
+                self.problems.push(unrepresentable(reason, span));
+                Value::Null
+            }
+        }
+    }
+
+    /// A scalar with a tag of the core schema; any other tag is a problem.
+    fn tagged(&mut self, text: &str, tag: &Tag, span: Span) -> Option<Value> {
+        if tag.handle == "!" && tag.suffix.is_empty() {
+            return Some(Value::String(text.to_owned()));
+        }
+        let wanted = match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
+            (true, "str") => return Some(Value::String(text.to_owned())),
+            (true, wanted @ ("int" | "float" | "bool" | "null")) => wanted,
+            _ => {
+                self.problems.push(unknown_tag(tag, span));
+                return None;
+            }
+        };
+        match (wanted, scalar::resolve(text)) {
+            ("int", Ok(value @ Value::Integer(_)))
+            | ("float", Ok(value @ Value::Float(_)))
+            | ("bool", Ok(value @ Value::Bool(_)))
+            | ("null", Ok(value @ Value::Null)) => Some(value),
+            #[expect(clippy::cast_precision_loss, reason = "`!!float` asks for it")]
+            ("float", Ok(Value::Integer(value))) => Some(Value::Float(value as f64)),
+            _ => {
+                let message = format!("this is not what the tag `!!{wanted}` says");
+                self.problems
+                    .push(Diagnostic::error("yaml.wrong_tag", span, message));
+                None
+            }
+        }
+    }
+
+    fn check_tag(&mut self, tag: Option<&Tag>, allowed: &str, span: Span) {
+        if let Some(tag) = tag {
+            if !(tag.is_yaml_core_schema() && tag.suffix == allowed) {
+                self.problems.push(unknown_tag(tag, span));
+            }
+        }
+    }
+
+    fn warn_ambiguous(&mut self, text: &str, value: &Value, span: Span) {
+        let number = matches!(value, Value::Integer(_));
+        let leading_zero = number
+            && text.len() > 1
+            && text.starts_with('0')
+            && text.bytes().all(|b| b.is_ascii_digit());
+        let (says, means) = match value {
+            Value::Integer(value) if leading_zero => (format!("is {value}"), "an octal number"),
+            Value::String(_) if text.len() > 1 => match scalar::yaml_1_1_reading(text) {
+                // Addresses and versions: numbers by the letter of YAML 1.1, but to no reader.
+                Some("a number") if text.matches('.').count() > 1 => return,
+                Some(means) if text != "<<" => ("is text".to_owned(), means),
+                _ => return,
+            },
+            _ => return,
+        };
+        let hint = if means == "a boolean" {
+            "write `true` or `false`, or quote it if it is text"
+        } else {
+            "write the number in decimal, or quote it if it is text"
+        };
+        let message = format!("`{text}` {says} here; YAML 1.1 programs read {means}");
+        self.problems
+            .push(Diagnostic::warning("yaml.ambiguous", span, message).hint(hint));
+    }
+}
+
+/// Stands for `<<` inside a mapping that is being read.
+const MERGE: &str = "\u{0}<<";
+
+fn to_span(span: saphyr_parser::Span) -> Span {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Span {
+        line: number(span.start.line()),
+        column: number(span.start.col() + 1),
+        end_line: number(span.end.line()),
+        end_column: number(span.end.col() + 1),
+    }
+}
+
+fn point(line: usize, column: usize) -> Span {
+    let (line, column) = (
+        line.try_into().unwrap_or(u32::MAX),
+        column.try_into().unwrap_or(u32::MAX),
+    );
+    Span {
+        line,
+        column,
+        end_line: line,
+        end_column: column.saturating_add(1),
+    }
+}
+
+/// Characters outside YAML's `c-printable` production (section 5.1).
+fn forbidden_character(text: &str) -> Option<Diagnostic> {
+    let forbidden = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
+    let (line, content, found) = text.split('\n').enumerate().find_map(|(line, content)| {
+        // Almost every line is plain ASCII, where bytes decide without decoding.
+        if content
+            .bytes()
+            .all(|b| (b' '..=b'~').contains(&b) || b == b'\t' || b == b'\r')
+        {
+            return None;
+        }
+        content.find(forbidden).map(|at| (line, content, at))
+    })?;
+    let character = content[found..].chars().next().unwrap_or_default();
+    let column = content[..found].chars().count() + 1;
+    let message = format!(
+        "the character U+{:04X} is not allowed in YAML",
+        u32::from(character)
+    );
+    Some(
+        Diagnostic::error("yaml.syntax", point(line + 1, column), message)
+            .hint("remove it, or write it as an escape inside double quotes"),
+    )
+}
+
+fn syntax_error(error: &ScanError, depth: usize) -> Diagnostic {
+    let at = point(error.marker().line(), error.marker().col() + 1);
+    if error.info().contains("recursion limit") || depth >= MAX_DEPTH {
+        return too_deep(at);
+    }
+    let diagnostic = Diagnostic::error(
+        "yaml.syntax",
+        at,
+        format!("this is not YAML: {}", error.info()),
+    );
+    match error.info() {
+        info if info.contains("tab") => {
+            diagnostic.hint("indent with spaces: YAML does not allow tabs there")
+        }
+        info if info.contains("anchor") => {
+            diagnostic.hint("an alias `*name` needs an anchor `&name` before it")
+        }
+        info if info.contains("escape") => diagnostic.hint(
+            "in double quotes a backslash starts an escape; use single quotes for plain text",
+        ),
+        info if info.contains("mapping values") => {
+            diagnostic.hint("quote a value that contains `: `")
+        }
+        _ => diagnostic,
+    }
+}
+
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(
+        "yaml.too_deep",
+        span,
+        format!("nested deeper than {MAX_DEPTH} levels"),
+    )
+}
+
+fn bad_key(node: &Node) -> Diagnostic {
+    let message = format!("a key must be a string, not {}", node.kind());
+    let hint = match node.value {
+        Value::Sequence(_) | Value::Mapping(_) => "write a plain name before the colon",
+        _ => "put the key in quotes",
+    };
+    Diagnostic::error("yaml.key_not_text", node.span, message).hint(hint)
+}
+
+fn unrepresentable(reason: Unrepresentable, span: Span) -> Diagnostic {
+    let message = match reason {
+        Unrepresentable::NotFinite => "a number must be finite",
+        Unrepresentable::TooLarge => "this number has more digits than can be kept",
+    };
+    Diagnostic::error("yaml.bad_number", span, message).hint("quote it if it is text")
+}
+
+fn unknown_tag(tag: &Tag, span: Span) -> Diagnostic {
+    let shown = if tag.is_yaml_core_schema() {
+        format!("!!{}", tag.suffix)
+    } else {
+        format!("{}{}", tag.handle, tag.suffix)
+    };
+    Diagnostic::error(
+        "yaml.unknown_tag",
+        span,
+        format!("the tag `{shown}` is not supported"),
+    )
+    .hint("remove the tag; a secret from the environment is a credential: `{ env: NAME }`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Node {
+        parse(text).unwrap().0.unwrap()
+    }
+
+    fn codes(text: &str) -> Vec<(&'static str, u32, u32)> {
+        let problems = match parse(text) {
+            Ok((_, warnings)) => warnings,
+            Err(problems) => problems,
+        };
+        problems
+            .iter()
+            .map(|p| (p.code, p.span.line, p.span.column))
+            .collect()
+    }
+
+    #[test]
+    fn every_value_knows_where_it_stood() {
+        let root = read("a: 1\nb:\n  - x\n  - {k: 'v w'}\n");
+        let b = root.entry("b").unwrap();
+        assert_eq!((b.key_span.line, b.key_span.column), (2, 1));
+        let v = b.value.items().unwrap()[1].get("k").unwrap();
+        assert_eq!(v.as_str(), Some("v w"));
+        assert_eq!(
+            (
+                v.span.line,
+                v.span.column,
+                v.span.end_line,
+                v.span.end_column
+            ),
+            (4, 9, 4, 14)
+        );
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused_with_both_places() {
+        let problems = parse("a: 1\nb: 2\na: 3\n").unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].code, "yaml.duplicate_key");
+        assert_eq!(
+            (problems[0].span.line, problems[0].related[0].span.line),
+            (3, 1)
+        );
+
+        let wide: String = (0..40).map(|i| format!("k{}: {i}\n", i % 39)).collect();
+        assert_eq!(codes(&wide), [("yaml.duplicate_key", 40, 1)]);
+    }
+
+    #[test]
+    fn merge_keys_are_shallow_and_own_keys_win() {
+        let root = read("b: &b {x: {p: 1, q: 2}, y: 1}\nd:\n  <<: *b\n  x: {p: 9}\n");
+        let d = root.get("d").unwrap();
+        assert_eq!(serde_json::to_string(d).unwrap(), r#"{"y":1,"x":{"p":9}}"#);
+        assert_eq!(codes("a:\n  <<: 5\n"), [("yaml.merge_key", 2, 7)]);
+        assert_eq!(
+            read("\"<<\": 1").get("<<").unwrap().value,
+            Value::Integer(1)
+        );
+    }
+
+    #[test]
+    fn all_problems_are_reported_up_to_the_first_syntax_error() {
+        assert_eq!(
+            codes("1: a\nx: .inf\ny: !env HOME\ny: 2\nz: [1\n"),
+            [
+                ("yaml.key_not_text", 1, 1),
+                ("yaml.bad_number", 2, 4),
+                ("yaml.unknown_tag", 3, 4),
+                ("yaml.syntax", 6, 1),
+            ]
+        );
+    }
+
+    #[test]
+    fn bombs_recursion_and_depth_are_refused() {
+        let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for i in 1..9 {
+            let row = vec![format!("*a{}", i - 1); 9].join(",");
+            bomb.push_str(&format!("a{i}: &a{i} [{row}]\n"));
+        }
+        assert_eq!(codes(&bomb)[0].0, "yaml.too_many_values");
+        assert_eq!(codes("a: &r\n  b: *r\n"), [("yaml.recursive_alias", 2, 6)]);
+        assert_eq!(codes(&"[".repeat(1000))[0].0, "yaml.too_deep");
+        let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+        assert_eq!(codes(&deep), []);
+        let blocks: String = (0..1000)
+            .map(|i| format!("{}n:\n", " ".repeat(i)))
+            .collect();
+        assert_eq!(codes(&blocks)[0].0, "yaml.too_deep");
+    }
+
+    #[test]
+    fn what_reads_differently_elsewhere_is_a_warning() {
+        assert_eq!(
+            codes("a: yes\nb: 010\nc: 12:30\nd: 'yes'\ne: plain\nf: y\n"),
+            [
+                ("yaml.ambiguous", 1, 4),
+                ("yaml.ambiguous", 2, 4),
+                ("yaml.ambiguous", 3, 4),
+            ]
+        );
+    }
+
+    #[test]
+    fn characters_and_documents_that_do_not_belong() {
+        assert_eq!(codes("a: x\nb: \u{1}\n"), [("yaml.syntax", 2, 4)]);
+        assert_eq!(codes("a: 1\n---\nb: 2\n"), [("yaml.many_documents", 2, 1)]);
+        assert_eq!(codes("\u{feff}a: \"x\u{85}y\"\r\nb: 2\r\n"), []);
+        assert!(parse("# only a comment\n").unwrap().0.is_none());
+        assert_eq!(codes(&" ".repeat(MAX_BYTES + 1))[0].0, "yaml.too_large");
+    }
+}
