@@ -10,6 +10,7 @@
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
 //! * [`yaml`]: documents that remember where everything stood.
+//! * [`redact`]: secrets do not show.
 //! * [`diagnostic`]: what is wrong, where, and what to do about it.
 //!
 //! # Example
@@ -34,6 +35,7 @@
 pub mod config;
 pub mod diagnostic;
 pub mod profile;
+pub mod redact;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod yaml;

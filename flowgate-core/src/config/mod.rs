@@ -22,7 +22,7 @@ pub use schema::{
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{self, Node};
+use crate::yaml::{self, Node, Value};
 
 /// The version of the document that this release writes.
 pub const CURRENT_VERSION: u32 = 2;
@@ -89,6 +89,14 @@ impl Error {
             Self::Invalid { diagnostics } => diagnostics,
         }
     }
+
+    /// The same error, as one of this file.
+    #[must_use]
+    pub fn in_file(self, file: &str) -> Self {
+        match self {
+            Self::Invalid { diagnostics } => invalid(Some(file), diagnostics),
+        }
+    }
 }
 
 fn summary(diagnostics: &[Diagnostic]) -> String {
@@ -110,13 +118,22 @@ impl Config {
         Self::read(None, text)
     }
 
-    /// Reads a configuration from the text of a file; diagnostics name the file.
+    /// Reads a configuration from the bytes of a file; diagnostics name the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with every mistake.
-    pub fn from_file_text(file: &str, text: &str) -> Result<Self, Error> {
-        Self::read(Some(file), text)
+    /// [`Error::Invalid`] with every mistake, the first of which may be that it is not UTF-8.
+    pub fn from_file(file: &str, bytes: &[u8]) -> Result<Self, Error> {
+        Self::read(Some(file), text::utf8(Some(file), bytes)?)
+    }
+
+    /// The text of a file, if it is UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] with the place of the first byte that is not.
+    pub fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Error> {
+        text::utf8(Some(file), bytes)
     }
 
     fn read(file: Option<&str>, text: &str) -> Result<Self, Error> {
@@ -177,6 +194,22 @@ impl Config {
         &self.document
     }
 
+    /// The document with its empty sections written out, so that readers need no defaults for them.
+    pub fn normalized(&self) -> Node {
+        let mut document = self.document.clone();
+        let mapping = || Node::new(Value::Mapping(Vec::new()));
+        let sections = [
+            (&["credentials", "upstream"][..], mapping()),
+            (&["auth", "providers"], mapping()),
+            (&["litellm_base"], mapping()),
+            (&["secret_files"], Node::new(Value::Sequence(Vec::new()))),
+        ];
+        for (path, empty) in sections {
+            document.set_default(path, empty);
+        }
+        document
+    }
+
     /// The file it was read from.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
@@ -195,12 +228,13 @@ impl Config {
         self.proxy_file.as_ref().map(|path| path.as_ref())
     }
 
-    /// Takes host and port of the proxy from the text of its own configuration file.
+    /// Takes host and port of the proxy from the bytes of its own configuration file.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if the text is not YAML, or host or port are not usable.
-    pub fn with_proxy_file(mut self, file: &str, text: &str) -> Result<Self, Error> {
+    pub fn with_proxy_file(mut self, file: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let text = text::utf8(Some(file), bytes)?;
         let (proxy, warnings) =
             yaml::parse(text).map_err(|problems| invalid(Some(file), problems))?;
         let proxy = proxy.ok_or_else(|| invalid(Some(file), vec![empty()]))?;
@@ -241,7 +275,7 @@ pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(Settings).to_value()
 }
 
-fn invalid(file: Option<&str>, problems: Vec<Diagnostic>) -> Error {
+pub(crate) fn invalid(file: Option<&str>, problems: Vec<Diagnostic>) -> Error {
     Error::Invalid {
         diagnostics: sorted(file, problems),
     }

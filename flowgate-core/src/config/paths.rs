@@ -78,6 +78,9 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
     for entry in children(document.get_mut("paths")) {
         resolve(Some(&mut entry.value), &|| format!("paths.{}", entry.key));
     }
+    if document.entries().is_some() {
+        document.set_default(&["secret_files"], Node::new(Value::Sequence(Vec::new())));
+    }
     if let Some(Node {
         value: Value::Sequence(files),
         ..
@@ -111,51 +114,20 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
 
 /// Writes out what the document leaves to defaults: the paths, and where services are started.
 pub(super) fn write_defaults(document: &mut Node, paths: &Paths) {
-    let Some(root) = document.entries_mut() else {
-        return;
-    };
+    let text = |text: String| Node::new(Value::String(text));
     let defaults = [
         ("runtime_dir", paths.runtime_dir.to_string()),
         ("active_config", paths.active_config()),
         ("state_file", paths.state_file()),
         ("log_file", paths.log_file()),
     ];
-    let written = mapping_under(root, "paths");
     for (key, value) in defaults {
-        set_default(written, key, value);
+        document.set_default(&["paths", key], text(value));
     }
     for service in children(document.get_mut("services")) {
-        if let Some(command) = service.value.get_mut("command").and_then(Node::entries_mut) {
-            set_default(command, "cwd", ".".to_owned());
-        }
-    }
-}
-
-/// The entries of the mapping under `key`, which is added if it is not there.
-fn mapping_under<'d>(root: &'d mut Vec<Entry>, key: &str) -> &'d mut Vec<Entry> {
-    let index = match root.iter().position(|entry| entry.key == key) {
-        Some(index) => index,
-        None => {
-            root.push(Entry::new(key, Node::default()));
-            root.len() - 1
-        }
-    };
-    let node = &mut root[index].value;
-    if node.entries().is_none() {
-        node.value = Value::Mapping(Vec::new());
-    }
-    match &mut node.value {
-        Value::Mapping(entries) => entries,
-        _ => unreachable!("made a mapping above"),
-    }
-}
-
-fn set_default(entries: &mut Vec<Entry>, key: &str, value: String) {
-    let value = Node::new(Value::String(value));
-    match entries.iter_mut().find(|entry| entry.key == key) {
-        Some(entry) if entry.value.is_null() => entry.value = value,
-        Some(_) => {}
-        None => entries.push(Entry::new(key, value)),
+        service
+            .value
+            .set_default(&["command", "cwd"], text(".".to_owned()));
     }
 }
 

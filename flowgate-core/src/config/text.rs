@@ -4,7 +4,35 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::paths;
+use super::{Error, invalid, paths};
+use crate::diagnostic::{Diagnostic, Span};
+
+/// The text of a document, if it is UTF-8.
+pub(super) fn utf8<'b>(file: Option<&str>, bytes: &'b [u8]) -> Result<&'b str, Error> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (before, rest) = bytes.split_at(error.valid_up_to());
+        let lines = before.iter().filter(|byte| **byte == b'\n').count();
+        let last = before
+            .rsplit(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let line = u32::try_from(lines + 1).unwrap_or(u32::MAX);
+        let column =
+            u32::try_from(String::from_utf8_lossy(last).chars().count() + 1).unwrap_or(u32::MAX);
+        let span = Span {
+            line,
+            column,
+            end_line: line,
+            end_column: column.saturating_add(1),
+        };
+        let byte = rest.first().copied().unwrap_or_default();
+        let message = format!("the file is not UTF-8: the byte 0x{byte:02X} stands here");
+        invalid(
+            file,
+            vec![Diagnostic::error("config.not_utf8", span, message).hint("save it as UTF-8 text")],
+        )
+    })
+}
 
 /// Defines a text that is checked when it is read. The check gives `problem\nhint`.
 macro_rules! checked_text {

@@ -20,7 +20,8 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::yaml::{Entry, Node, Value};
+use crate::redact::redact_document;
+use crate::yaml::{self, Entry, Node, Value};
 
 /// The text that removes a key of a layer below: `fallbacks: $delete`.
 pub const DELETE: &str = crate::DELETE;
@@ -118,6 +119,16 @@ pub struct Origin {
     pub span: Span,
 }
 
+/// A line of [`Profile::explain`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ExplainedLine {
+    /// The line of YAML.
+    pub text: String,
+    /// Where its value was written; `None` if it holds none.
+    pub origin: Option<Origin>,
+}
+
 impl Config {
     /// The names of the profiles, sorted.
     pub fn profile_names(&self) -> impl Iterator<Item = &str> {
@@ -210,6 +221,22 @@ impl<'c> Profile<'c> {
         origins
     }
 
+    /// The merged document as YAML, line by line, each with the origin of the value it holds.
+    /// Secrets that are written in the configuration are hidden.
+    pub fn explain(&self) -> Vec<ExplainedLine> {
+        let mut origins = self.origins().into_iter();
+        let text = yaml::to_yaml(&redact_document(&self.document()));
+        let explain = |line: &str| {
+            // Every leaf has one line, in order; lines that only open a mapping or list have none.
+            let opens = line.ends_with(':') || line.trim_start().starts_with("? ");
+            ExplainedLine {
+                text: line.to_owned(),
+                origin: if opens { None } else { origins.next() },
+            }
+        };
+        text.lines().map(explain).collect()
+    }
+
     /// What changes from this profile to another, leaf by leaf.
     pub fn diff(&self, other: &Profile<'_>) -> Vec<Change> {
         diff::diff(&self.document(), &other.document())
@@ -259,5 +286,43 @@ impl<'e> Index<'e> {
         found
             .ok()
             .map(|position| &self.entries[self.sorted[position]])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_that_holds_a_value_is_explained() {
+        let config = Config::from_yaml(
+            "config_version: 2\nlitellm_base:\n  a: {b: [[1, 2], {c: {}}], api_key: sk-1}\nprofiles:\n  p: {a: {d: 'x:'}}\n",
+        )
+        .unwrap();
+        let explained: Vec<(String, Option<String>)> = config
+            .profile("p")
+            .unwrap()
+            .explain()
+            .into_iter()
+            .map(|line| (line.text, line.origin.map(|origin| origin.path)))
+            .collect();
+        let line = |text: &str, path: &str| {
+            (
+                text.to_owned(),
+                Some(path.to_owned()).filter(|path| !path.is_empty()),
+            )
+        };
+        assert_eq!(
+            explained,
+            [
+                line("a:", ""),
+                line("  b:", ""),
+                line("    - - 1", "a.b[0][0]"),
+                line("      - 2", "a.b[0][1]"),
+                line("    - c: {}", "a.b[1].c"),
+                line("  api_key: \"********\"", "a.api_key"),
+                line("  d: \"x:\"", "a.d"),
+            ]
+        );
     }
 }

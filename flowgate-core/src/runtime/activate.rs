@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::atomic::make_directory;
-use super::{Error, Planned, fetch_secrets, write_all};
+use super::{Access, Error, Planned, fetch_secrets, write_all};
 use crate::Timestamp;
 use crate::config::Config;
 use crate::profile::{State, state_json};
@@ -50,10 +50,12 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
     let active_config = Planned {
         path: PathBuf::from(paths.active_config()),
         content: header + &profile.render(&secrets)?,
+        access: Access::Private,
     };
     let state = Planned {
         path: PathBuf::from(paths.state_file()),
         content: state_json(name, now),
+        access: Access::Keep,
     };
 
     let _held = lock(Path::new(paths.runtime_dir.as_ref() as &str))?;

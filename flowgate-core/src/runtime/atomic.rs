@@ -1,6 +1,6 @@
 //! Writing files so that each is the old one or the new one, and never half of either.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,20 @@ pub struct Planned {
     pub path: PathBuf,
     /// Its whole content.
     pub content: String,
+    /// Who may read it.
+    pub access: Access,
 }
 
-/// Writes files with mode 0600, all or none: each is complete and on disk before the first takes
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Those who could before; for a new file, as the umask says.
+    Keep,
+    /// Its owner alone (0600): it holds a secret.
+    Private,
+}
+
+/// Writes files, all or none: each is complete and on disk before the first takes
 /// its place, and if one cannot, those before it are put back.
 ///
 /// Directories that are missing are made with mode 0700.
@@ -59,7 +70,7 @@ impl Staged {
             }
             Err(error) => return Err(error),
         };
-        match fs::metadata(&target) {
+        let permissions = match fs::metadata(&target) {
             Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             // Renaming would ignore the wish of whoever made it read-only.
             Ok(metadata) if metadata.permissions().readonly() => {
@@ -68,20 +79,29 @@ impl Staged {
                     "the file is read-only",
                 ));
             }
-            _ => {}
-        }
+            Ok(metadata) => Some(metadata.permissions()),
+            Err(_) => None,
+        };
         let directory = directory_of(&target);
         make_directory(directory)?;
-        // Temporary files are 0600 from the start.
-        let mut new = Builder::new().prefix(".flowgate-").tempfile_in(directory)?;
+        let mut new = match (file.access, permissions) {
+            // Temporary files are 0600 from the start.
+            (Access::Private, _) => temporary().tempfile_in(directory)?,
+            (Access::Keep, Some(permissions)) => {
+                let new = temporary().tempfile_in(directory)?;
+                new.as_file().set_permissions(permissions)?;
+                new
+            }
+            (Access::Keep, None) => new_as_umask_says(directory)?,
+        };
         new.write_all(file.content.as_bytes())?;
         new.as_file().sync_all()?;
         Ok(Self { target, new })
     }
 
     fn place(self) -> io::Result<Placed> {
-        let old = match fs::read(&self.target) {
-            Ok(old) => Some(old),
+        let old = match fs::metadata(&self.target) {
+            Ok(metadata) => Some((fs::read(&self.target)?, metadata.permissions())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -100,26 +120,39 @@ impl Staged {
 /// A file that has its new content, and what it had before.
 struct Placed {
     target: PathBuf,
-    old: Option<Vec<u8>>,
+    old: Option<(Vec<u8>, Permissions)>,
 }
 
 impl Placed {
     /// The best that can be done after another file failed; the failure itself is what is reported.
     fn put_back(self) {
-        let restored = match self.old {
-            None => fs::remove_file(&self.target),
-            Some(old) => Builder::new()
-                .prefix(".flowgate-")
-                .tempfile_in(directory_of(&self.target))
-                .and_then(|mut file| {
-                    file.write_all(&old)?;
-                    file.persist(&self.target)
-                        .map(drop)
-                        .map_err(|error| error.error)
-                }),
+        let restore = |(content, permissions): (Vec<u8>, Permissions)| {
+            let mut file = temporary().tempfile_in(directory_of(&self.target))?;
+            file.write_all(&content)?;
+            file.as_file().set_permissions(permissions)?;
+            file.persist(&self.target)
+                .map(drop)
+                .map_err(|error| error.error)
         };
-        drop(restored);
+        drop(match self.old {
+            None => fs::remove_file(&self.target),
+            Some(old) => restore(old),
+        });
     }
+}
+
+fn temporary() -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(".flowgate-");
+    builder
+}
+
+/// A temporary file with the permissions that the umask leaves to new files.
+fn new_as_umask_says(directory: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = temporary();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(directory)
 }
 
 fn directory_of(path: &Path) -> &Path {
@@ -145,6 +178,7 @@ mod tests {
         Planned {
             path: path.to_owned(),
             content: content.to_owned(),
+            access: Access::Private,
         }
     }
 
@@ -158,6 +192,19 @@ mod tests {
         let deep = dir.path().join("a/b/c.yaml");
         write_all(&[planned(&deep, "x")]).unwrap();
         assert_eq!((mode(&deep), mode(&dir.path().join("a"))), (0o600, 0o700));
+
+        let open = dir.path().join("open");
+        fs::write(&open, "old").unwrap();
+        fs::set_permissions(&open, PermissionsExt::from_mode(0o640)).unwrap();
+        let keep = Planned {
+            access: Access::Keep,
+            ..planned(&open, "new")
+        };
+        write_all(&[keep]).unwrap();
+        assert_eq!(
+            (mode(&open), fs::read_to_string(&open).unwrap().as_str()),
+            (0o640, "new")
+        );
 
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&deep, &link).unwrap();

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::config::{self, Base, Config, resolve_path};
-use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{MAX_BYTES, too_large};
 
 /// Reads a configuration file, and the second file that a version 3 document refers to.
@@ -15,7 +14,7 @@ use crate::yaml::{MAX_BYTES, too_large};
 ///
 /// [`Error::Read`] if a file cannot be read, [`Error::Config`] with everything that is wrong in it.
 pub fn load(path: &Path) -> Result<Config, Error> {
-    let config = Config::from_file_text(&path.to_string_lossy(), &read_text(path)?)?;
+    let config = Config::from_file(&path.to_string_lossy(), &read_document(path)?)?;
     let Some(proxy) = config.proxy_file() else {
         return Ok(config);
     };
@@ -26,7 +25,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         hint: "it is named by `cliproxyapi_plus.config_file`".to_owned(),
         environment: true,
     })?;
-    let text = read_text(Path::new(&proxy)).map_err(|error| match error {
+    let bytes = read_document(Path::new(&proxy)).map_err(|error| match error {
         Error::Read {
             path,
             reason,
@@ -40,7 +39,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         },
         other => other,
     })?;
-    Ok(config.with_proxy_file(&proxy, &text)?)
+    Ok(config.with_proxy_file(&proxy, &bytes)?)
 }
 
 /// The configuration with every path absolute, seen from the directory of its file (or from the
@@ -89,65 +88,36 @@ impl BaseDir {
     }
 }
 
-/// Reads a file that must be text, up to the size that is parsed.
+/// Reads a file up to the size that is parsed.
 ///
 /// # Errors
 ///
-/// [`Error::Read`] if it cannot be read, [`Error::Config`] if it is too large or not UTF-8.
-pub fn read_text(path: &Path) -> Result<String, Error> {
+/// [`Error::Read`] if it cannot be read, [`Error::Config`] if it is too large.
+pub fn read_document(path: &Path) -> Result<Vec<u8>, Error> {
     let at = |error: io::Error| Error::read(path, &error);
     let file = File::open(path).map_err(at)?;
     let metadata = file.metadata().map_err(at)?;
     if metadata.is_dir() {
         return Err(at(io::ErrorKind::IsADirectory.into()));
     }
-    let invalid = |mut problem: Diagnostic| {
-        problem.file = Some(path.to_string_lossy().into_owned());
-        Error::Config(config::Error::Invalid {
-            diagnostics: vec![problem],
-        })
+    let large = |bytes: u64| {
+        Error::Config(config::invalid(
+            Some(&path.to_string_lossy()),
+            vec![too_large(bytes)],
+        ))
     };
     if metadata.len() > MAX_BYTES as u64 {
-        return Err(invalid(too_large(metadata.len())));
+        return Err(large(metadata.len()));
     }
     let mut bytes = Vec::new();
     // A pipe has no length to look at beforehand.
-    let read = file
-        .take(MAX_BYTES as u64 + 1)
+    file.take(MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(at)?;
-    if read > MAX_BYTES {
-        return Err(invalid(too_large(read as u64)));
+    if bytes.len() > MAX_BYTES {
+        return Err(large(bytes.len() as u64));
     }
-    String::from_utf8(bytes)
-        .map_err(|error| invalid(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to())))
-}
-
-fn not_utf8(bytes: &[u8], at: usize) -> Diagnostic {
-    let before = String::from_utf8_lossy(&bytes[..at]);
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    let (line, column) = (
-        u32::try_from(line).unwrap_or(u32::MAX),
-        u32::try_from(column).unwrap_or(u32::MAX),
-    );
-    let span = Span {
-        line,
-        column,
-        end_line: line,
-        end_column: column.saturating_add(1),
-    };
-    let message = format!(
-        "the file is not UTF-8: byte 0x{:02X} stands here",
-        bytes.get(at).copied().unwrap_or_default()
-    );
-    Diagnostic::error("config.not_utf8", span, message).hint("save it as UTF-8 text")
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -6,14 +6,16 @@
 mod activate;
 mod atomic;
 mod load;
+mod migrate;
 mod secrets;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use activate::{Activation, activate, active_profile};
-pub use atomic::{Planned, write_all};
-pub use load::{load, read_text, resolve};
+pub use atomic::{Access, Planned, write_all};
+pub use load::{load, read_document, resolve};
+pub use migrate::{MigratedFile, migrate_file};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
 
 use crate::diagnostic::Diagnostic;

@@ -122,6 +122,30 @@ impl Node {
         Some(&mut entry.value)
     }
 
+    /// Puts a value at the end of a path of keys, unless something other than null is there.
+    pub(crate) fn set_default(&mut self, path: &[&str], value: Self) {
+        let Some((key, rest)) = path.split_first() else {
+            if self.is_null() {
+                *self = value;
+            }
+            return;
+        };
+        if self.is_null() {
+            self.value = Value::Mapping(Vec::new());
+        }
+        let Value::Mapping(entries) = &mut self.value else {
+            return;
+        };
+        match entries.iter_mut().find(|entry| entry.key == *key) {
+            Some(entry) => entry.value.set_default(rest, value),
+            None => {
+                let mut entry = Entry::new(*key, Self::default());
+                entry.value.set_default(rest, value);
+                entries.push(entry);
+            }
+        }
+    }
+
     /// What a person would call this kind of value: `an integer`, `a mapping`.
     pub fn kind(&self) -> &'static str {
         match self.value {

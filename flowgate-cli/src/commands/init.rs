@@ -1,0 +1,33 @@
+//! `flowgate init`.
+
+use std::path::Path;
+
+use flowgate_core::config::STARTER;
+use flowgate_core::runtime::{Access, Planned, write_all};
+use serde_json::json;
+
+use crate::output::{Exit, Failure, Output, Result, STRONG};
+
+pub(crate) fn init(file: &Path, force: bool, output: &mut Output) -> Result {
+    if !force && file.symlink_metadata().is_ok() {
+        return Err(Failure::Usage(
+            "cli.file_exists",
+            format!("`{}` is there already", file.display()),
+            "name another file, or replace it with `--force`".to_owned(),
+        ));
+    }
+    write_all(&[Planned {
+        path: file.to_owned(),
+        content: STARTER.to_owned(),
+        access: Access::Keep,
+    }])?;
+    if output.is_json() {
+        output.json(&json!({ "written": file }))?;
+    } else {
+        output.text(format_args!(
+            "wrote {STRONG}{}{STRONG:#}; next:\n  flowgate config check\n  flowgate profile show balanced --explain\n",
+            file.display()
+        ))?;
+    }
+    Ok(Exit::Done)
+}

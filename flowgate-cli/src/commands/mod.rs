@@ -1,0 +1,79 @@
+//! What each command does.
+
+mod config;
+mod init;
+mod profile;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::CommandFactory;
+use flowgate_core::Timestamp;
+
+use crate::args::{Args, Command, ConfigCommand, ProfileCommand};
+use crate::output::{Exit, Failure, Output, Result};
+
+pub(crate) fn run(args: Args, output: &mut Output) -> Result {
+    let file = || config_file(args.config.as_deref());
+    match args.command {
+        Command::Init { file, force } => init::init(&file, force, output),
+        Command::Completions { shell } => completions(shell, output),
+        Command::Config(command) => match command {
+            ConfigCommand::Check { jsonl: true } => config::check_lines(),
+            ConfigCommand::Check { jsonl: false } => config::check(&file()?, output),
+            ConfigCommand::Show => config::show(&file()?, output),
+            ConfigCommand::Resolve { jsonl: true } => config::resolve_lines(),
+            ConfigCommand::Resolve { jsonl: false } => config::resolve(&file()?, output),
+            ConfigCommand::Migrate { dry_run } => config::migrate(&file()?, dry_run, output),
+            ConfigCommand::Schema => config::schema(output),
+        },
+        Command::Profile(command) => match command {
+            ProfileCommand::List => profile::list(&file()?, output),
+            ProfileCommand::Show { name, explain } => {
+                profile::show(&file()?, &name, explain, output)
+            }
+            ProfileCommand::Diff { from, to } => profile::diff(&file()?, &from, &to, output),
+            ProfileCommand::Set { name } => profile::set(&file()?, &name, output),
+            ProfileCommand::Merge {
+                base: Some(base),
+                overlay: Some(overlay),
+                ..
+            } => profile::merge(&base, &overlay, output),
+            ProfileCommand::Merge { .. } => profile::merge_lines(),
+        },
+    }
+}
+
+/// The file that was named, or the first of the usual ones that is there.
+fn config_file(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let usual = ["flowgate.yaml", "config/flowgate.yaml"];
+    usual
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+        .ok_or_else(|| {
+            Failure::Usage(
+                "cli.no_config",
+                format!("there is no `{}` and no `{}` here", usual[0], usual[1]),
+                "name a file with `--config`, or write one with `flowgate init`".to_owned(),
+            )
+        })
+}
+
+fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "flowgate", &mut script);
+    output.text(format_args!("{}", String::from_utf8_lossy(&script)))?;
+    Ok(Exit::Done)
+}
+
+/// The time, which the library is told and never asks for.
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}

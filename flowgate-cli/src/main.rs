@@ -1,0 +1,22 @@
+//! The command line of FlowGate: reads arguments, asks the library, prints the answer.
+
+mod args;
+mod commands;
+mod diff;
+mod jsonl;
+mod output;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut output = Output::new(args.format, args.no_color);
+    let result = commands::run(args, &mut output);
+    output.finish(result)
+}

@@ -1,0 +1,129 @@
+//! Rewriting a configuration file as version 2.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{Access, Error, Planned, read_document, write_all};
+use crate::Timestamp;
+use crate::config::{Config, Migration, migrate};
+
+/// A configuration file and what [`migrate_file`] made of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MigratedFile {
+    /// The text before.
+    pub before: String,
+    /// The text after, what changed, and what is still wrong.
+    pub migration: Migration,
+    /// The copy of the old file, if one was written.
+    pub backup: Option<PathBuf>,
+}
+
+/// Rewrites a configuration file as version 2, after a copy of it is written beside it.
+///
+/// The copy is named for the moment `now`, and is as private as the original. With `dry_run`, or
+/// if there is nothing to change, no file is touched.
+///
+/// # Errors
+///
+/// As [`migrate`] and [`super::load`]; and [`Error::Write`] if the copy or the new file cannot be
+/// written. The original is untouched then.
+pub fn migrate_file(path: &Path, dry_run: bool, now: Timestamp) -> Result<MigratedFile, Error> {
+    let bytes = read_document(path)?;
+    let file = path.to_string_lossy();
+    let named = |error: crate::config::Error| Error::from(error.in_file(&file));
+    let before = Config::text(&file, &bytes)?.to_owned();
+    let migration = migrate(&before).map_err(named)?;
+    if dry_run || migration.changes.is_empty() {
+        return Ok(MigratedFile {
+            before,
+            migration,
+            backup: None,
+        });
+    }
+    let backup = back_up(path, &before, now)?;
+    let planned = Planned {
+        path: path.to_owned(),
+        content: migration.text.clone(),
+        access: Access::Keep,
+    };
+    write_all(&[planned])?;
+    Ok(MigratedFile {
+        before,
+        migration,
+        backup: Some(backup),
+    })
+}
+
+/// Writes a copy that never replaces an older one.
+fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error> {
+    let at = UNIX_EPOCH + Duration::from_millis(now.min(253_402_300_799_999));
+    let moment = humantime::format_rfc3339_millis(at)
+        .to_string()
+        .replace(['-', ':', 'Z'], "");
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".backup-{moment}"));
+    let backup = PathBuf::from(name);
+    let write = || -> io::Result<()> {
+        let permissions = path.metadata()?.permissions();
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&backup)?;
+        file.write_all(content.as_bytes())?;
+        file.set_permissions(permissions)?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::write(&backup, &error))?;
+    Ok(backup)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_old_file_is_kept_and_a_dry_run_touches_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flowgate.yaml");
+        let old = "config_version: 1  # mine\nsecrets: []\n";
+        fs::write(&path, old).unwrap();
+        let dry = migrate_file(&path, true, 0).unwrap();
+        assert_eq!((dry.migration.changes.len(), dry.backup), (2, None));
+        assert_eq!(fs::read_to_string(&path).unwrap(), old);
+
+        let done = migrate_file(&path, false, 1_771_200_000_123).unwrap();
+        let backup = done.backup.unwrap();
+        assert!(
+            backup
+                .to_string_lossy()
+                .ends_with("flowgate.yaml.backup-20260216T000000.123"),
+            "{backup:?}"
+        );
+        assert_eq!(fs::read_to_string(backup).unwrap(), old);
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "config_version: 2  # mine\nsecret_files: []\n"
+        );
+        assert_eq!(migrate_file(&path, false, 2).unwrap().backup, None);
+    }
+
+    #[test]
+    fn a_backup_that_is_there_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, "config_version: 1\n").unwrap();
+        fs::write(
+            dir.path().join("a.yaml.backup-19700101T000000.000"),
+            "precious",
+        )
+        .unwrap();
+        assert!(migrate_file(&path, false, 0).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "config_version: 1\n");
+    }
+}
