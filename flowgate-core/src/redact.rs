@@ -55,6 +55,12 @@ pub fn redact_document(node: &Node) -> Node {
     }
 }
 
+/// A value as it may be shown, given its path, such as `model_list[0].litellm_params.api_key`.
+pub fn redact_at(path: &str, node: &Node) -> Node {
+    let key = path.rsplit('.').next().unwrap_or_default();
+    redact_entry(&Entry::new(key, node.clone())).value
+}
+
 fn redact_entry(entry: &Entry) -> Entry {
     let mut shown = Entry {
         value: redact_document(&entry.value),

@@ -43,9 +43,19 @@ pub(super) fn normalize(document: &mut Node, problems: &mut Vec<Diagnostic>) -> 
     } else {
         rename_old_keys(document, &mut legacy, problems);
     }
-    if let Some(entry) = document.get_mut("config_version") {
-        if matches!(entry.value, Value::Integer(1..=3)) {
-            entry.value = Value::Integer(super::CURRENT_VERSION.into());
+    match document.get_mut("config_version") {
+        Some(Node {
+            value: Value::Integer(version @ 1..=3),
+            ..
+        }) => {
+            *version = super::CURRENT_VERSION.into();
+        }
+        Some(_) => {}
+        None => {
+            let version = Node::new(Value::Integer(super::CURRENT_VERSION.into()));
+            if let Some(entries) = document.entries_mut() {
+                entries.insert(0, Entry::new("config_version", version));
+            }
         }
     }
     legacy

@@ -47,11 +47,24 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
         .collect(&document)
         .map_err(|problems| invalid(None, problems))?;
     let changes = std::mem::take(&mut edits.changes);
+    let old = Config::from_yaml(text);
     let text = edits.apply();
-    let remaining = match Config::from_yaml(&text) {
+    let new = Config::from_yaml(&text);
+    let remaining = match &new {
         Ok(config) => config.diagnostics().to_vec(),
         Err(error) => error.diagnostics().to_vec(),
     };
+    // Whatever the edits did to the text, a document that was right must say what it said.
+    let kept = old.is_err()
+        || new.is_ok_and(|new| old.is_ok_and(|old| same_content(old.document(), new.document())));
+    if !kept {
+        let message = "this document is written in a way that cannot be rewritten safely";
+        let problem = Diagnostic::error("config.cannot_migrate", document.span, message);
+        return Err(invalid(
+            None,
+            vec![problem.hint("rename the old keys by hand: `flowgate config check` names them")],
+        ));
+    }
     Ok(Migration {
         text,
         changes,
@@ -59,8 +72,27 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
     })
 }
 
+/// The same values under the same keys, wherever they stand.
+fn same_content(a: &Node, b: &Node) -> bool {
+    match (&a.value, &b.value) {
+        (Value::Mapping(a), Value::Mapping(b)) => {
+            let found = |entry: &Entry| {
+                b.iter()
+                    .any(|other| other.key == entry.key && same_content(&entry.value, &other.value))
+            };
+            a.len() == b.len() && a.iter().all(found)
+        }
+        (Value::Sequence(a), Value::Sequence(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_content(a, b))
+        }
+        (a, b) => a == b,
+    }
+}
+
 struct Edits<'t> {
     text: &'t str,
+    /// How this text ends its lines.
+    newline: &'static str,
     lines: Vec<usize>,
     /// The whole document is written in braces, as in JSON.
     flow: bool,
@@ -79,6 +111,7 @@ impl<'t> Edits<'t> {
         lines.extend(text.match_indices('\n').map(|(at, _)| at + 1));
         let mut edits = Self {
             text,
+            newline: if text.contains("\r\n") { "\r\n" } else { "\n" },
             lines,
             flow: false,
             edits: Vec::new(),
@@ -105,6 +138,13 @@ impl<'t> Edits<'t> {
                 .char_indices()
                 .nth(skipped)
                 .map_or(rest.len(), |(at, _)| at)
+    }
+
+    /// The blanks that a new line needs to start in the same column.
+    fn indent(&self, at: usize) -> String {
+        let line = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let before = self.text[line..at].trim_start_matches('\u{feff}');
+        " ".repeat(before.chars().count())
     }
 
     fn collect(&mut self, document: &Node) -> Result<(), Vec<Diagnostic>> {
@@ -164,7 +204,7 @@ impl<'t> Edits<'t> {
                 let line = if self.flow {
                     format!("{}: 2, ", self.quoted(start, "config_version"))
                 } else {
-                    "config_version: 2\n".to_owned()
+                    format!("config_version: 2{}{}", self.newline, self.indent(start))
                 };
                 self.edits.push((start..start, line));
                 self.changes.push("config_version: 2 is added".to_owned());
@@ -219,10 +259,13 @@ impl<'t> Edits<'t> {
             self.edits.push((end..end, "}".to_owned()));
             return;
         }
+        let indent = self.indent(key.start);
         let providers = self.quoted(key.start, "providers");
         let auth = self.quoted(key.start, "auth");
-        self.edits
-            .push((key.clone(), format!("{auth}:\n  {providers}")));
+        self.edits.push((
+            key.clone(),
+            format!("{auth}:{}{indent}  {providers}", self.newline),
+        ));
         self.indent_after(key.end, self.range(oauth.value.span).end);
     }
 
@@ -285,7 +328,11 @@ impl<'t> Edits<'t> {
         let end = self.range(file.span).end.max(self.closing_brace(proxy));
         self.edits.push((
             key.start..end,
-            format!("services:\n  cliproxyapi_plus: {service}"),
+            format!(
+                "services:{}{}  cliproxyapi_plus: {service}",
+                self.newline,
+                self.indent(key.start)
+            ),
         ));
     }
 
@@ -310,7 +357,7 @@ impl<'t> Edits<'t> {
         }
         out.push_str(&self.text[at..]);
         if !out.ends_with('\n') && !out.is_empty() {
-            out.push('\n');
+            out.push_str(self.newline);
         }
         out
     }
@@ -417,7 +464,7 @@ secret_files: []
         );
         assert_eq!(
             text("\u{feff}paths: {}\r\n"),
-            "\u{feff}config_version: 2\npaths: {}\r\n"
+            "\u{feff}config_version: 2\r\npaths: {}\r\n"
         );
         assert_eq!(
             text("{\"paths\": {}}"),

@@ -22,7 +22,7 @@ pub use schema::{
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Node, Read, Value};
 
 /// The version of the document that this release writes.
 pub const CURRENT_VERSION: u32 = 2;
@@ -137,10 +137,15 @@ impl Config {
     }
 
     fn read(file: Option<&str>, text: &str) -> Result<Self, Error> {
-        let (document, problems) = match yaml::parse(text) {
-            Ok((Some(document), warnings)) => (document, warnings),
-            Ok((None, _)) => return Err(invalid(file, vec![empty()])),
-            Err(problems) => return Err(invalid(file, problems)),
+        let Read {
+            root,
+            complete,
+            problems,
+        } = yaml::read(text);
+        let document = match root {
+            Some(document) if complete => document,
+            None if complete && problems.is_empty() => return Err(invalid(file, vec![empty()])),
+            _ => return Err(invalid(file, problems)),
         };
         Self::from_document(file, document, problems)
     }

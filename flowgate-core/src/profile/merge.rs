@@ -10,7 +10,7 @@ pub enum Merged<'d> {
     /// A mapping that both documents have, or a non-empty one from either.
     Mapping {
         /// Keys and values: those of the base in their order, then what the overlay adds.
-        entries: Vec<(&'d str, Merged<'d>)>,
+        entries: Vec<(&'d str, Self)>,
         /// Where the mapping was written first.
         span: Span,
     },
@@ -323,7 +323,7 @@ mod tests {
                 .prop_map(Value::Sequence),
         ]
         .prop_map(Node::new);
-        mapping(leaf.prop_recursive(3, 24, 4, |inner| mapping(inner)))
+        mapping(leaf.prop_recursive(3, 24, 4, mapping))
     }
 
     fn mapping(inner: impl Strategy<Value = Node>) -> impl Strategy<Value = Node> {

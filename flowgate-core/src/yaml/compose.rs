@@ -24,34 +24,57 @@ pub const MAX_NODES: usize = 250_000;
 ///
 /// All the problems found. After a syntax error nothing further can be read, so it is the last.
 pub fn parse(text: &str) -> Result<(Option<Node>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let read = read(text);
+    if read.problems.iter().any(Diagnostic::is_error) {
+        Err(read.problems)
+    } else {
+        Ok((read.root, read.problems))
+    }
+}
+
+/// What could be read of a document, whatever is wrong with it.
+pub(crate) struct Read {
+    /// The document without the parts that are wrong.
+    pub(crate) root: Option<Node>,
+    /// True if reading came to the end: there may be mistakes, but none that hides the rest.
+    pub(crate) complete: bool,
+    pub(crate) problems: Vec<Diagnostic>,
+}
+
+/// [`parse`] for those who have more to say about a document with mistakes.
+pub(crate) fn read(text: &str) -> Read {
+    let refuse = |problem| Read {
+        root: None,
+        complete: false,
+        problems: vec![problem],
+    };
     if text.len() > MAX_BYTES {
-        return Err(vec![too_large(text.len() as u64)]);
+        return refuse(too_large(text.len() as u64));
     }
     if let Some(problem) = forbidden_character(text) {
-        return Err(vec![problem]);
+        return refuse(problem);
     }
     let mut composer = Composer::default();
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    loop {
+    let complete = loop {
         match parser.next_event() {
-            None | Some(Ok((Event::StreamEnd, _))) => break,
+            None | Some(Ok((Event::StreamEnd, _))) => break true,
             Some(Ok((event, span))) => {
                 if composer.handle(event, to_span(span)).is_err() {
-                    break;
+                    break false;
                 }
             }
             Some(Err(error)) => {
-                composer
-                    .problems
-                    .push(syntax_error(&error, composer.stack.len()));
-                break;
+                let problem = syntax_error(&error, composer.stack.len());
+                composer.problems.push(problem);
+                break false;
             }
         }
-    }
-    if composer.problems.iter().any(Diagnostic::is_error) {
-        Err(composer.problems)
-    } else {
-        Ok((composer.root, composer.problems))
+    };
+    Read {
+        root: composer.root,
+        complete,
+        problems: composer.problems,
     }
 }
 
@@ -410,10 +433,10 @@ impl Composer {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, allowed: &str, span: Span) {
-        if let Some(tag) = tag {
-            if !(tag.is_yaml_core_schema() && tag.suffix == allowed) {
-                self.problems.push(unknown_tag(tag, span));
-            }
+        if let Some(tag) = tag
+            && !(tag.is_yaml_core_schema() && tag.suffix == allowed)
+        {
+            self.problems.push(unknown_tag(tag, span));
         }
     }
 

@@ -92,8 +92,8 @@ impl Context<'_> {
 #[derive(Clone, Copy)]
 enum Path<'p> {
     Root,
-    Key(&'p Path<'p>, &'p str),
-    Index(&'p Path<'p>, usize),
+    Key(&'p Self, &'p str),
+    Index(&'p Self, usize),
 }
 
 impl Display for Path<'_> {

@@ -17,6 +17,7 @@ use std::fmt;
 #[cfg(feature = "runtime")]
 pub(crate) use compose::too_large;
 pub use compose::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
+pub(crate) use compose::{Read, read};
 pub(crate) use decode::decode;
 pub use emit::to_yaml;
 
@@ -87,7 +88,7 @@ impl Node {
     }
 
     /// The items, if this is a sequence.
-    pub fn items(&self) -> Option<&[Node]> {
+    pub fn items(&self) -> Option<&[Self]> {
         match &self.value {
             Value::Sequence(items) => Some(items),
             _ => None,
