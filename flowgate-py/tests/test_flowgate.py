@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import json
 import os
 import pickle
@@ -24,6 +25,12 @@ WRONG = "config_version: 2\nprofile: {}\nservices: {a: {port: x}}\nprofiles: {a:
 
 def starter() -> flowgate.Config:
     return flowgate.Config.from_yaml(flowgate.STARTER)
+
+
+def load_tests(_: unittest.TestLoader, tests: unittest.TestSuite, __: object) -> unittest.TestSuite:
+    """Runs the example of the package's documentation too."""
+    tests.addTests(doctest.DocTestSuite(flowgate))
+    return tests
 
 
 class Documents(unittest.TestCase):
