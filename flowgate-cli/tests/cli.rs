@@ -469,7 +469,7 @@ fn bulk_verbs_answer_every_line_even_a_bad_one() {
     );
     assert_eq!(resolved[0]["output"], "/h/a");
     assert_eq!(resolved[1]["resolved"]["paths"]["x"], "/cfg/a");
-    assert_eq!(resolved[2]["error"]["code"], "config.invalid_value");
+    assert_eq!(resolved[2]["error"]["code"], "config.invalid");
 
     let merged = ask(
         &["profile", "merge", "--jsonl"],

@@ -61,12 +61,7 @@ fn migrate<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
 #[pyfunction]
 #[pyo3(signature = (path, *, dir, home = None))]
 fn resolve_path(py: Python<'_>, path: &str, dir: &str, home: Option<&str>) -> PyResult<String> {
-    core::config::resolve_path(path, &Base { dir, home }).map_err(|reason| {
-        let (message, hint) = reason.split_once('\n').unwrap_or((&reason, "write a path"));
-        let problem = Diagnostic::error("config.invalid_value", Span::default(), message);
-        let diagnostics = vec![problem.hint(hint)];
-        into_py(py, core::config::Error::Invalid { diagnostics })
-    })
+    core::config::resolve_path(path, &Base { dir, home }).map_err(|error| into_py(py, error))
 }
 
 /// Makes a profile the active one: fetches its secrets and writes the LiteLLM configuration and

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::paths::{Base, resolve_path};
+use super::paths::{Base, lead};
 use super::schema::Settings;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::yaml::{Entry, Node, Value};
@@ -66,7 +66,7 @@ fn paths(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     for (key, file) in &files {
         let entry = document.get("paths").and_then(|paths| paths.entry(key));
         let span = entry.map_or_else(Span::default, |entry| entry.value.span);
-        let Ok(leads) = resolve_path(file, &base) else {
+        let Ok(leads) = lead(file, &base) else {
             continue;
         };
         match known.get(&leads) {

@@ -79,7 +79,6 @@ pub(crate) fn read(text: &str) -> Read {
 }
 
 /// The problem of a document that is larger than [`MAX_BYTES`].
-
 pub(crate) fn too_large(bytes: u64) -> Diagnostic {
     let start = Span {
         line: 1,
