@@ -1,6 +1,10 @@
 //! Runs the commands of the README and compares what they print.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
 
 use std::path::Path;
 use std::process::Command;
