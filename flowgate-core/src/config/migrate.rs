@@ -40,15 +40,21 @@ pub struct Migration {
 /// # Ok::<(), flowgate_core::config::Error>(())
 /// ```
 pub fn migrate(text: &str) -> Result<Migration, Error> {
-    let (document, _) = yaml::parse(text).map_err(|problems| invalid(None, problems))?;
-    let document = document.ok_or_else(|| invalid(None, vec![super::empty()]))?;
-    let mut edits = Edits::new(text, &document);
-    edits
-        .collect(&document)
-        .map_err(|problems| invalid(None, problems))?;
-    let changes = std::mem::take(&mut edits.changes);
-    let text = edits.apply();
-    let remaining = match Config::from_yaml(&text) {
+    let before = read(text)?;
+    let (text, changes) = rewrite(text, &before)?;
+    let after = Config::from_yaml(&text);
+    if !changes.is_empty() && !keeps_its_promise(before, &text, after.as_ref().ok()) {
+        let message = "the document is written in a way that cannot be rewritten safely";
+        let start = Span::default();
+        return Err(invalid(
+            None,
+            vec![
+                Diagnostic::error("config.cannot_migrate", start, message)
+                    .hint("write its old keys as plain `key: value` lines, or rename them by hand"),
+            ],
+        ));
+    }
+    let remaining = match after {
         Ok(config) => config.diagnostics().to_vec(),
         Err(error) => error.diagnostics().to_vec(),
     };
@@ -57,6 +63,41 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
         changes,
         remaining,
     })
+}
+
+fn read(text: &str) -> Result<Node, Error> {
+    let (document, _) = yaml::parse(text).map_err(|problems| invalid(None, problems))?;
+    document.ok_or_else(|| invalid(None, vec![super::empty()]))
+}
+
+/// The new text, and what was changed for it.
+fn rewrite(text: &str, document: &Node) -> Result<(String, Vec<String>), Error> {
+    let mut edits = Edits::new(text, document);
+    edits
+        .collect(document)
+        .map_err(|problems| invalid(None, problems))?;
+    let changes = std::mem::take(&mut edits.changes);
+    Ok((edits.apply(), changes))
+}
+
+/// Editing text is only safe if the result is checked: YAML can be written in many ways. Nothing is
+/// left to change in it, and what was a configuration is the same one.
+fn keeps_its_promise(before: Node, text: &str, after: Option<&Config>) -> bool {
+    let settled = read(text)
+        .and_then(|document| rewrite(text, &document))
+        .is_ok_and(|(_, changes)| changes.is_empty());
+    let Ok(before) = Config::from_document(None, before, Vec::new()) else {
+        return settled;
+    };
+    // Equal as JSON: where things stand and the order of keys do not count.
+    let passed_on = |config: &Config, key| serde_json::to_value(config.document.get(key)).ok();
+    settled
+        && after.is_some_and(|after| {
+            before.settings == after.settings
+                && ["litellm_base", "profiles"]
+                    .iter()
+                    .all(|key| passed_on(&before, key) == passed_on(after, key))
+        })
 }
 
 struct Edits<'t> {
@@ -164,7 +205,7 @@ impl<'t> Edits<'t> {
                 let line = if self.flow {
                     format!("{}: 2, ", self.quoted(start, "config_version"))
                 } else {
-                    "config_version: 2\n".to_owned()
+                    format!("config_version: 2\n{}", self.margin(start))
                 };
                 self.edits.push((start..start, line));
                 self.changes.push("config_version: 2 is added".to_owned());
@@ -221,8 +262,10 @@ impl<'t> Edits<'t> {
         }
         let providers = self.quoted(key.start, "providers");
         let auth = self.quoted(key.start, "auth");
-        self.edits
-            .push((key.clone(), format!("{auth}:\n  {providers}")));
+        self.edits.push((
+            key.clone(),
+            format!("{auth}:\n{}  {providers}", self.margin(key.start)),
+        ));
         self.indent_after(key.end, self.range(oauth.value.span).end);
     }
 
@@ -285,8 +328,22 @@ impl<'t> Edits<'t> {
         let end = self.range(file.span).end.max(self.closing_brace(proxy));
         self.edits.push((
             key.start..end,
-            format!("services:\n  cliproxyapi_plus: {service}"),
+            format!(
+                "services:\n{}  cliproxyapi_plus: {service}",
+                self.margin(key.start)
+            ),
         ));
+    }
+
+    /// The blanks that the line of this byte starts with, up to it.
+    fn margin(&self, at: usize) -> &'t str {
+        let line = self.lines.partition_point(|&start| start <= at);
+        let before = &self.text[self.lines[line - 1]..at];
+        if before.trim_start().is_empty() {
+            before
+        } else {
+            ""
+        }
     }
 
     fn closing_brace(&self, entry: &Entry) -> usize {
@@ -377,6 +434,22 @@ secret_files: [ a.json,
   b.json ]
 "
         );
+    }
+
+    #[test]
+    fn an_indented_document_stays_indented() {
+        assert_eq!(
+            text("  oauth:\n    codex: {}\n  paths: {}\n"),
+            "  config_version: 2\n  auth:\n    providers:\n      codex: {}\n  paths: {}\n"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_rewritten_safely_is_refused() {
+        for before in ["? A\n", "? oauth\n: {codex: {}}\n"] {
+            let error = migrate(before).unwrap_err();
+            assert_eq!(error.diagnostics()[0].code, "config.cannot_migrate");
+        }
     }
 
     #[test]
