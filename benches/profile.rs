@@ -41,7 +41,13 @@ fn balanced(c: &mut Criterion) {
         b.iter(|| config.profile(black_box("balanced")).is_ok())
     });
     let balanced = config.profile("balanced").expect("has the profile");
-    group.bench_function("origins", |b| b.iter(|| black_box(&balanced).origins()));
+    group.bench_function("profile and origins", |b| {
+        b.iter(|| {
+            config
+                .profile(black_box("balanced"))
+                .map(|profile| profile.origins())
+        });
+    });
     group.bench_function("explain", |b| b.iter(|| black_box(&balanced).explain()));
     group.bench_function("render", |b| {
         b.iter(|| black_box(&balanced).render(&secrets));
