@@ -103,7 +103,7 @@ pub fn redact_line(line: &str) -> String {
         }
         let blank = rest.len() - rest.trim_start().len();
         let value = &rest[blank..];
-        let end = end_of_value(value);
+        let end = end_of_value(value, out.contains('{'));
         out.push_str(&rest[..blank]);
         if value[..end].starts_with("os.environ/") {
             out.push_str(&value[..end]);
@@ -116,23 +116,30 @@ pub fn redact_line(line: &str) -> String {
     out
 }
 
-/// Where the value at the start of a text ends: at its closing quote, or before `,`, `}` or ` #`.
-fn end_of_value(text: &str) -> usize {
-    if let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'')) {
-        let mut escaped = false;
-        for (at, c) in text.char_indices().skip(1) {
-            if c == quote && !escaped {
-                return at + 1;
-            }
-            escaped = c == '\\' && !escaped && quote == '"';
-        }
-        return text.len();
+/// Where the value at the start of a text ends: at its closing quote, before ` #`, or in braces
+/// before `,` or `}`. In doubt later rather than earlier, for broken lines are shown too.
+fn end_of_value(text: &str, in_braces: bool) -> usize {
+    let quoted = closing_quote(text).unwrap_or(0);
+    let rest = &text[quoted..];
+    if quoted > 0 && rest.trim_start().starts_with([',', '}', ']', '#']) {
+        return quoted;
     }
-    text.find([',', '}'])
-        .into_iter()
-        .chain(text.find(" #"))
-        .min()
-        .unwrap_or(text.len())
+    let brace = rest.find([',', '}']).filter(|_| in_braces);
+    let end = brace.into_iter().chain(rest.find(" #")).min();
+    quoted + end.map_or(rest, |end| &rest[..end]).trim_end().len()
+}
+
+/// Where a quoted text ends.
+fn closing_quote(text: &str) -> Option<usize> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        if c == quote && !escaped {
+            return Some(at + 1);
+        }
+        escaped = c == '\\' && !escaped && quote == '"';
+    }
+    Some(text.len())
 }
 
 #[cfg(test)]
@@ -156,13 +163,15 @@ mod tests {
     #[test]
     fn lines_keep_their_length() {
         for (line, shown) in [
-            ("  api_key: sk-1  # mine", "  api_key: *****# mine"),
+            ("  api_key: sk-1  # mine", "  api_key: ****  # mine"),
             (
                 r#"{"api_key":"a\"b","x":"é"}"#,
                 r#"{"api_key":******,"x":"é"}"#,
             ),
             ("password: 'it, is' # c", "password: ******** # c"),
             ("api_key: os.environ/X", "api_key: os.environ/X"),
+            ("password: a,b}c # d", "password: ***** # d"),
+            (r#"{ password: "a"b", x: y }"#, "{ password: *****, x: y }"),
             ("plain: text", "plain: text"),
             ("secret:", "secret:"),
         ] {

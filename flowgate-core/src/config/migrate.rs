@@ -40,31 +40,23 @@ pub struct Migration {
 /// # Ok::<(), flowgate_core::config::Error>(())
 /// ```
 pub fn migrate(text: &str) -> Result<Migration, Error> {
-    let (document, _) = yaml::parse(text).map_err(|problems| invalid(None, problems))?;
-    let document = document.ok_or_else(|| invalid(None, vec![super::empty()]))?;
-    let mut edits = Edits::new(text, &document);
-    edits
-        .collect(&document)
-        .map_err(|problems| invalid(None, problems))?;
-    let changes = std::mem::take(&mut edits.changes);
-    let old = Config::from_yaml(text);
-    let text = edits.apply();
-    let new = Config::from_yaml(&text);
-    let remaining = match &new {
+    let before = read(text)?;
+    let (text, changes) = rewrite(text, &before)?;
+    let after = Config::from_yaml(&text);
+    if !changes.is_empty() && !keeps_its_promise(before, &text, after.as_ref().ok()) {
+        let message = "the document is written in a way that cannot be rewritten safely";
+        return Err(invalid(
+            None,
+            vec![
+                Diagnostic::error("config.cannot_migrate", Span::default(), message)
+                    .hint("write its old keys as plain `key: value` lines, or rename them by hand"),
+            ],
+        ));
+    }
+    let remaining = match after {
         Ok(config) => config.diagnostics().to_vec(),
         Err(error) => error.diagnostics().to_vec(),
     };
-    // Whatever the edits did to the text, a document that was right must say what it said.
-    let kept = old.is_err()
-        || new.is_ok_and(|new| old.is_ok_and(|old| same_content(old.document(), new.document())));
-    if !kept {
-        let message = "this document is written in a way that cannot be rewritten safely";
-        let problem = Diagnostic::error("config.cannot_migrate", document.span, message);
-        return Err(invalid(
-            None,
-            vec![problem.hint("rename the old keys by hand: `flowgate config check` names them")],
-        ));
-    }
     Ok(Migration {
         text,
         changes,
@@ -72,15 +64,45 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
     })
 }
 
+fn read(text: &str) -> Result<Node, Error> {
+    let (document, _) = yaml::parse(text).map_err(|problems| invalid(None, problems))?;
+    document.ok_or_else(|| invalid(None, vec![super::empty()]))
+}
+
+/// The new text, and what was changed for it.
+fn rewrite(text: &str, document: &Node) -> Result<(String, Vec<String>), Error> {
+    let mut edits = Edits::new(text, document);
+    edits
+        .collect(document)
+        .map_err(|problems| invalid(None, problems))?;
+    let changes = std::mem::take(&mut edits.changes);
+    Ok((edits.apply(), changes))
+}
+
+/// Editing text is only safe if the result is checked: YAML can be written in many ways. Nothing is
+/// left to change in it, and what was a configuration is the same one.
+fn keeps_its_promise(before: Node, text: &str, after: Option<&Config>) -> bool {
+    let settled = read(text)
+        .and_then(|document| rewrite(text, &document))
+        .is_ok_and(|(_, changes)| changes.is_empty());
+    let Ok(before) = Config::from_document(None, before, Vec::new()) else {
+        return settled;
+    };
+    settled && after.is_some_and(|after| same_content(before.document(), after.document()))
+}
+
 /// The same values under the same keys, wherever they stand.
 fn same_content(a: &Node, b: &Node) -> bool {
     match (&a.value, &b.value) {
         (Value::Mapping(a), Value::Mapping(b)) => {
-            let found = |entry: &Entry| {
-                b.iter()
-                    .any(|other| other.key == entry.key && same_content(&entry.value, &other.value))
+            // Nearly every key is where it was.
+            let found = |(index, entry): (usize, &Entry)| {
+                let same_place = b.get(index).filter(|other| other.key == entry.key);
+                same_place
+                    .or_else(|| b.iter().find(|other| other.key == entry.key))
+                    .is_some_and(|other| same_content(&entry.value, &other.value))
             };
-            a.len() == b.len() && a.iter().all(found)
+            a.len() == b.len() && a.iter().enumerate().all(found)
         }
         (Value::Sequence(a), Value::Sequence(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_content(a, b))
@@ -140,13 +162,6 @@ impl<'t> Edits<'t> {
                 .map_or(rest.len(), |(at, _)| at)
     }
 
-    /// The blanks that a new line needs to start in the same column.
-    fn indent(&self, at: usize) -> String {
-        let line = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let before = self.text[line..at].trim_start_matches('\u{feff}');
-        " ".repeat(before.chars().count())
-    }
-
     fn collect(&mut self, document: &Node) -> Result<(), Vec<Diagnostic>> {
         let Some(entries) = document.entries() else {
             return Err(vec![Diagnostic::error(
@@ -204,7 +219,7 @@ impl<'t> Edits<'t> {
                 let line = if self.flow {
                     format!("{}: 2, ", self.quoted(start, "config_version"))
                 } else {
-                    format!("config_version: 2{}{}", self.newline, self.indent(start))
+                    format!("config_version: 2{}{}", self.newline, self.margin(start))
                 };
                 self.edits.push((start..start, line));
                 self.changes.push("config_version: 2 is added".to_owned());
@@ -259,7 +274,7 @@ impl<'t> Edits<'t> {
             self.edits.push((end..end, "}".to_owned()));
             return;
         }
-        let indent = self.indent(key.start);
+        let indent = self.margin(key.start);
         let providers = self.quoted(key.start, "providers");
         let auth = self.quoted(key.start, "auth");
         self.edits.push((
@@ -331,9 +346,20 @@ impl<'t> Edits<'t> {
             format!(
                 "services:{}{}  cliproxyapi_plus: {service}",
                 self.newline,
-                self.indent(key.start)
+                self.margin(key.start)
             ),
         ));
+    }
+
+    /// The blanks that the line of this byte starts with, up to it.
+    fn margin(&self, at: usize) -> &'t str {
+        let line = self.lines.partition_point(|&start| start <= at);
+        let before = &self.text[self.lines[line - 1]..at];
+        if before.trim_start().is_empty() {
+            before
+        } else {
+            ""
+        }
     }
 
     fn closing_brace(&self, entry: &Entry) -> usize {
@@ -424,6 +450,22 @@ secret_files: [ a.json,
   b.json ]
 "
         );
+    }
+
+    #[test]
+    fn an_indented_document_stays_indented() {
+        assert_eq!(
+            text("  oauth:\n    codex: {}\n  paths: {}\n"),
+            "  config_version: 2\n  auth:\n    providers:\n      codex: {}\n  paths: {}\n"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_rewritten_safely_is_refused() {
+        for before in ["? A\n", "? oauth\n: {codex: {}}\n"] {
+            let error = migrate(before).unwrap_err();
+            assert_eq!(error.diagnostics()[0].code, "config.cannot_migrate");
+        }
     }
 
     #[test]

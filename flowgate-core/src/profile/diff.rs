@@ -75,7 +75,7 @@ pub(super) fn diff(before: &Node, after: &Node) -> Vec<Change> {
 
 fn leaves(document: &Node) -> Vec<(String, Option<Node>)> {
     let mut leaves = Vec::new();
-    visit_node("", document, false, &mut |path, node, _| {
+    visit_node(&mut String::new(), document, false, &mut |path, node, _| {
         leaves.push((path.to_owned(), Some(node.clone())))
     });
     leaves

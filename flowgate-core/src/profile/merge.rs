@@ -1,6 +1,8 @@
 //! Laying one document over another.
 
-use super::{DELETE, Index, join};
+use std::fmt::Write;
+
+use super::{DELETE, Index};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Node, Value};
 
@@ -63,10 +65,10 @@ impl<'d> Merged<'d> {
     /// Calls `visit` with the path, the value, and whether the overlay wrote it, for every scalar
     /// and every empty list or mapping.
     pub fn visit_leaves(&self, visit: &mut dyn FnMut(&str, &Node, bool)) {
-        self.visit("", visit);
+        self.visit(&mut String::new(), visit);
     }
 
-    fn visit(&self, path: &str, visit: &mut dyn FnMut(&str, &Node, bool)) {
+    fn visit(&self, path: &mut String, visit: &mut dyn FnMut(&str, &Node, bool)) {
         match self {
             Self::Leaf { node, overlaid } => visit_node(path, node, *overlaid, visit),
             Self::Mapping { entries, span } if entries.is_empty() => {
@@ -78,16 +80,19 @@ impl<'d> Merged<'d> {
             }
             Self::Mapping { entries, .. } => {
                 for (key, value) in entries {
-                    value.visit(&join(path, key), visit);
+                    let parent = push_key(path, key);
+                    value.visit(path, visit);
+                    path.truncate(parent);
                 }
             }
         }
     }
 }
 
-/// Calls `visit` for the leaves of one document.
+/// Calls `visit` for the leaves of one document. `path` is where the document stands; it is written
+/// on while its parts are visited, and as it was afterwards.
 pub(super) fn visit_node(
-    path: &str,
+    path: &mut String,
     node: &Node,
     overlaid: bool,
     visit: &mut dyn FnMut(&str, &Node, bool),
@@ -95,16 +100,32 @@ pub(super) fn visit_node(
     match &node.value {
         Value::Mapping(entries) if !entries.is_empty() => {
             for entry in entries {
-                visit_node(&join(path, &entry.key), &entry.value, overlaid, visit);
+                let parent = push_key(path, &entry.key);
+                visit_node(path, &entry.value, overlaid, visit);
+                path.truncate(parent);
             }
         }
         Value::Sequence(items) if !items.is_empty() => {
+            let parent = path.len();
             for (index, item) in items.iter().enumerate() {
-                visit_node(&format!("{path}[{index}]"), item, overlaid, visit);
+                // Writing to a `String` cannot fail.
+                let _ = write!(path, "[{index}]");
+                visit_node(path, item, overlaid, visit);
+                path.truncate(parent);
             }
         }
         _ => visit(path, node, overlaid),
     }
+}
+
+/// Appends a key to the path of its mapping, and says how long that was.
+fn push_key(path: &mut String, key: &str) -> usize {
+    let parent = path.len();
+    if parent > 0 {
+        path.push('.');
+    }
+    path.push_str(key);
+    parent
 }
 
 #[derive(Default)]
@@ -375,7 +396,7 @@ mod tests {
             let mut seen = Vec::new();
             merged.visit_leaves(&mut |path, node, _| seen.push((path.to_owned(), node.value.clone())));
             let mut expected = Vec::new();
-            visit_node("", &merged.to_node(), false, &mut |path, node, _| expected.push((path.to_owned(), node.value.clone())));
+            visit_node(&mut String::new(), &merged.to_node(), false, &mut |path, node, _| expected.push((path.to_owned(), node.value.clone())));
             prop_assert_eq!(seen, expected);
         }
     }

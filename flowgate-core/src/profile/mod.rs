@@ -251,15 +251,6 @@ impl<'c> Profile<'c> {
     }
 }
 
-/// Joins a key to the path of its mapping.
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
-}
-
 /// The entry of a list of entries with this key, found faster than one by one if there are many.
 struct Index<'e> {
     entries: &'e [Entry],
