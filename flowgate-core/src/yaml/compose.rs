@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
+use super::keys::{self, MERGE_KEY};
 use super::scalar::{self, Unrepresentable};
+use super::surrogates;
 use super::{Entry, Node, Value};
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -14,6 +16,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_DEPTH: usize = 128;
 /// The most values a document may hold, with every alias written out.
 pub const MAX_NODES: usize = 250_000;
+/// The most text it may hold, with every alias written out, in bytes.
+const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 /// Reads one YAML 1.2 (or JSON) document.
 ///
@@ -54,8 +58,9 @@ pub(crate) fn read(text: &str) -> Read {
     if let Some(problem) = forbidden_character(text) {
         return refuse(problem);
     }
+    let text = surrogates::join(text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut composer = Composer::default();
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut parser = Parser::new_from_str(&text);
     let complete = loop {
         match parser.next_event() {
             None | Some(Ok((Event::StreamEnd, _))) => break true,
@@ -94,26 +99,6 @@ pub(crate) fn too_large(bytes: u64) -> Diagnostic {
     .hint("is this the right file?")
 }
 
-/// The positions of the first two entries with the same key.
-pub(super) fn duplicate(entries: &[Entry]) -> Option<(usize, usize)> {
-    // Small mappings, nearly all, are cheaper to compare than to index.
-    if entries.len() <= 16 {
-        return (1..entries.len()).find_map(|again| {
-            let first = entries[..again]
-                .iter()
-                .position(|e| e.key == entries[again].key)?;
-            Some((first, again))
-        });
-    }
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
-    order
-        .windows(2)
-        .filter(|pair| entries[pair[0]].key == entries[pair[1]].key)
-        .map(|pair| (pair[0], pair[1]))
-        .min_by_key(|(_, again)| *again)
-}
-
 /// Nothing further can be read; the reason is among the problems.
 struct Stop;
 
@@ -123,7 +108,7 @@ struct Composer {
     documents: usize,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
-    nodes: usize,
+    size: Size,
     problems: Vec<Diagnostic>,
 }
 
@@ -131,7 +116,8 @@ struct Frame {
     container: Container,
     start: Span,
     anchor: usize,
-    first_node: usize,
+    /// The size of the document before it.
+    before: Size,
 }
 
 enum Container {
@@ -142,15 +128,21 @@ enum Container {
     },
 }
 
-struct Key {
-    text: String,
-    span: Span,
-    /// The YAML 1.1 merge key, kept because people use it to share settings.
-    merge: bool,
+enum Key {
+    Text(String, Span),
+    /// Not text, which is reported; its value is dropped.
+    Unusable,
 }
 
 /// An anchored value; `None` while it is still being read.
-type Anchor = Option<(Node, usize)>;
+type Anchor = Option<(Node, Size)>;
+
+/// What a value costs.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
 
 impl Composer {
     fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
@@ -160,10 +152,12 @@ impl Composer {
                 let value = self.scalar(&text, style, tag.as_deref(), span);
                 let merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
                 let node = Node { value, span };
-                self.grow(1, span)?;
-                if anchor > 0 {
-                    self.anchors.insert(anchor, Some((node.clone(), 1)));
-                }
+                let size = Size {
+                    nodes: 1,
+                    bytes: text.len(),
+                };
+                self.grow(size, span)?;
+                self.remember(anchor, &node, size)?;
                 self.place(node, merge)
             }
             Event::Alias(id) => self.alias(id, span),
@@ -193,15 +187,28 @@ impl Composer {
         Ok(())
     }
 
-    fn grow(&mut self, by: usize, span: Span) -> Result<(), Stop> {
-        self.nodes += by;
-        if self.nodes > MAX_NODES {
-            let message = format!("the document has more than {MAX_NODES} values with its aliases");
-            self.problems.push(
-                Diagnostic::error("yaml.too_many_values", span, message)
-                    .hint("aliases of aliases multiply: write the values out, or split the file"),
-            );
-            return Err(Stop);
+    fn grow(&mut self, by: Size, span: Span) -> Result<(), Stop> {
+        self.size.nodes += by.nodes;
+        self.size.bytes += by.bytes;
+        let message = if self.size.nodes > MAX_NODES {
+            format!("the document has more than {MAX_NODES} values with its aliases")
+        } else if self.size.bytes > MAX_TEXT {
+            format!("the document has more than {MAX_TEXT} bytes with its aliases")
+        } else {
+            return Ok(());
+        };
+        self.problems.push(
+            Diagnostic::error("yaml.too_many_values", span, message)
+                .hint("aliases of aliases multiply: write the values out, or split the file"),
+        );
+        Err(Stop)
+    }
+
+    /// Keeps a copy of an anchored value, which counts like any other.
+    fn remember(&mut self, anchor: usize, node: &Node, size: Size) -> Result<(), Stop> {
+        if anchor > 0 {
+            self.grow(size, node.span)?;
+            self.anchors.insert(anchor, Some((node.clone(), size)));
         }
         Ok(())
     }
@@ -211,16 +218,16 @@ impl Composer {
             self.problems.push(too_deep(start));
             return Err(Stop);
         }
-        self.grow(1, start)?;
+        let before = self.size;
+        self.grow(Size { nodes: 1, bytes: 0 }, start)?;
         if anchor > 0 {
             self.anchors.insert(anchor, None);
         }
-        let first_node = self.nodes;
         self.stack.push(Frame {
             container,
             start,
             anchor,
-            first_node,
+            before,
         });
         Ok(())
     }
@@ -237,7 +244,10 @@ impl Composer {
             }
             Container::Mapping { entries, .. } => {
                 let last = entries.last().map(|entry| entry.value.span);
-                (Value::Mapping(self.finish_mapping(entries)), last)
+                (
+                    Value::Mapping(keys::finish(entries, &mut self.problems)),
+                    last,
+                )
             }
         };
         // A block ends where the next thing starts; its last value says where its own text ends.
@@ -248,35 +258,26 @@ impl Composer {
             ..frame.start
         };
         let node = Node { value, span };
-        if frame.anchor > 0 {
-            let size = self.nodes - frame.first_node + 1;
-            self.anchors
-                .insert(frame.anchor, Some((node.clone(), size)));
-        }
+        let size = Size {
+            nodes: self.size.nodes - frame.before.nodes,
+            bytes: self.size.bytes - frame.before.bytes,
+        };
+        self.remember(frame.anchor, &node, size)?;
         self.place(node, false)
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
-        match self.anchors.get(&id) {
-            Some(Some((_, size))) => {
-                let size = *size;
-                self.grow(size, span)?;
-                match self.anchors.get(&id) {
-                    Some(Some((node, _))) => {
-                        let node = node.clone();
-                        self.place(node, false)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            _ => {
-                let message = "this alias stands inside the value it refers to";
-                let hint = "a value cannot contain itself: write it out";
-                self.problems
-                    .push(Diagnostic::error("yaml.recursive_alias", span, message).hint(hint));
-                Err(Stop)
-            }
-        }
+        let Some(Some((_, size))) = self.anchors.get(&id) else {
+            let message = "this alias stands inside the value it refers to";
+            let hint = "a value cannot contain itself: write it out";
+            self.problems
+                .push(Diagnostic::error("yaml.recursive_alias", span, message).hint(hint));
+            return Err(Stop);
+        };
+        self.grow(*size, span)?;
+        let node = self.anchors.get(&id).and_then(Option::as_ref);
+        let node = node.map(|(node, _)| node.clone()).unwrap_or_default();
+        self.place(node, false)
     }
 
     /// Puts a finished value where it belongs: into the mapping or list being read, or at the root.
@@ -285,99 +286,32 @@ impl Composer {
             self.root = Some(node);
             return Ok(());
         };
-        match &mut frame.container {
-            Container::Sequence(items) => items.push(node),
-            Container::Mapping { entries, key } => match key.take() {
-                Some(known) => entries.push(Entry {
-                    // A real key can never hold this mark: control characters are refused.
-                    key: if known.merge {
-                        MERGE.to_owned()
-                    } else {
-                        known.text
-                    },
-                    key_span: known.span,
-                    value: node,
-                }),
-                None => {
-                    let span = node.span;
-                    let text = match node.value {
-                        Value::String(text) => text,
-                        _ => {
-                            self.problems.push(bad_key(&node));
-                            String::new()
-                        }
-                    };
-                    *key = Some(Key { text, span, merge });
-                }
-            },
+        let (entries, key) = match &mut frame.container {
+            Container::Sequence(items) => {
+                items.push(node);
+                return Ok(());
+            }
+            Container::Mapping { entries, key } => (entries, key),
+        };
+        match key.take() {
+            Some(Key::Unusable) => {}
+            Some(Key::Text(key, key_span)) => entries.push(Entry {
+                key,
+                key_span,
+                value: node,
+            }),
+            None => {
+                *key = Some(match node.value {
+                    Value::String(_) if merge => Key::Text(MERGE_KEY.to_owned(), node.span),
+                    Value::String(text) => Key::Text(text, node.span),
+                    _ => {
+                        self.problems.push(bad_key(&node));
+                        Key::Unusable
+                    }
+                });
+            }
         }
         Ok(())
-    }
-
-    /// Applies merge keys and refuses duplicates.
-    fn finish_mapping(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
-        let mut entries = entries;
-        while let Some((first, again)) = duplicate(&entries) {
-            let duplicate = entries.remove(again);
-            // Keys that are not text are reported already, and all look empty.
-            if duplicate.key.is_empty()
-                && self.problems.iter().any(|p| p.span == duplicate.key_span)
-            {
-                continue;
-            }
-            let name = if duplicate.key == MERGE {
-                "<<"
-            } else {
-                &duplicate.key
-            };
-            let message = format!("duplicate key `{name}`");
-            self.problems.push(
-                Diagnostic::error("yaml.duplicate_key", duplicate.key_span, message)
-                    .related(entries[first].key_span, "first written here")
-                    .hint("remove one of them: only one value can count"),
-            );
-            if self.problems.len() > 100 {
-                break;
-            }
-        }
-        let Some(position) = entries.iter().position(|entry| entry.key == MERGE) else {
-            return entries;
-        };
-        let merge = entries.remove(position);
-        let mut merged = Vec::new();
-        self.collect_merged(merge.value, &entries, &mut merged);
-        entries.splice(position..position, merged);
-        entries
-    }
-
-    /// The entries that `<<` brings in: those the mapping does not have itself, earlier ones first.
-    fn collect_merged(&mut self, source: Node, own: &[Entry], merged: &mut Vec<Entry>) {
-        match source.value {
-            Value::Mapping(entries) => {
-                for entry in entries {
-                    if !own
-                        .iter()
-                        .chain(merged.iter())
-                        .any(|known| known.key == entry.key)
-                    {
-                        merged.push(entry);
-                    }
-                }
-            }
-            Value::Sequence(items) if items.iter().all(|item| item.entries().is_some()) => {
-                for item in items {
-                    self.collect_merged(item, own, merged);
-                }
-            }
-            _ => self.problems.push(
-                Diagnostic::error(
-                    "yaml.merge_key",
-                    source.span,
-                    "`<<` takes a mapping, or a list of mappings",
-                )
-                .hint("write `<<: *anchor`, where the anchor is on a mapping"),
-            ),
-        }
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
@@ -446,11 +380,11 @@ impl Composer {
             && text.starts_with('0')
             && text.bytes().all(|b| b.is_ascii_digit());
         let (says, means) = match value {
-            Value::Integer(value) if leading_zero => (format!("is {value}"), "an octal number"),
+            Value::Integer(_) if leading_zero => ("decimal", "an octal number"),
             Value::String(_) if text.len() > 1 => match scalar::yaml_1_1_reading(text) {
                 // Addresses and versions: numbers by the letter of YAML 1.1, but to no reader.
                 Some("a number") if text.matches('.').count() > 1 => return,
-                Some(means) if text != "<<" => ("is text".to_owned(), means),
+                Some(means) if text != "<<" => ("text", means),
                 _ => return,
             },
             _ => return,
@@ -460,14 +394,11 @@ impl Composer {
         } else {
             "write the number in decimal, or quote it if it is text"
         };
-        let message = format!("`{text}` {says} here; YAML 1.1 programs read {means}");
+        let message = format!("this is {says} here; YAML 1.1 programs read {means}");
         self.problems
             .push(Diagnostic::warning("yaml.ambiguous", span, message).hint(hint));
     }
 }
-
-/// Stands for `<<` inside a mapping that is being read.
-const MERGE: &str = "\u{0}<<";
 
 fn to_span(span: saphyr_parser::Span) -> Span {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -528,6 +459,9 @@ fn syntax_error(error: &ScanError, depth: usize) -> Diagnostic {
         format!("this is not YAML: {}", error.info()),
     );
     match error.info() {
+        info if info.contains("valid YAML whitespace") => {
+            diagnostic.hint("put a blank after the colon, not a tab")
+        }
         info if info.contains("tab") => {
             diagnostic.hint("indent with spaces: YAML does not allow tabs there")
         }

@@ -8,7 +8,9 @@
 mod compose;
 mod decode;
 mod emit;
+mod keys;
 mod scalar;
+mod surrogates;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -270,8 +272,8 @@ impl<'de> Deserialize<'de> for Node {
                 while let Some((key, value)) = map.next_entry::<String, Node>()? {
                     entries.push(Entry::new(key, value));
                 }
-                if let Some((_, again)) = compose::duplicate(&entries) {
-                    let key = &entries[again].key;
+                if let Some((_, again)) = keys::duplicates(&entries).first() {
+                    let key = &entries[*again].key;
                     return Err(de::Error::custom(format!("duplicate key `{key}`")));
                 }
                 Ok(Node::new(Value::Mapping(entries)))
