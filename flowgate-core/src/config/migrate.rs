@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Entry, Node, Value};
 
 /// A document as version 2, and what had to change for it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Migration {
     /// The new text: the old one with comments, order, quoting and anchors kept.
@@ -17,6 +17,16 @@ pub struct Migration {
     pub changes: Vec<String>,
     /// What is still wrong with the document, which migration leaves to its author.
     pub remaining: Vec<Diagnostic>,
+}
+
+impl std::fmt::Debug for Migration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Migration")
+            .field("text", &crate::redact::redact_text(&self.text))
+            .field("changes", &self.changes)
+            .field("remaining", &self.remaining)
+            .finish()
+    }
 }
 
 /// Rewrites a document of version 1 or 3, or one that uses their keys, as version 2.

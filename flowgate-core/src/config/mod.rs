@@ -54,13 +54,23 @@ pub const STARTER: &str = include_str!("starter.yaml");
 /// assert_eq!(problem.hint.as_deref(), Some("did you mean `profiles`?"));
 /// # Ok::<(), flowgate_core::config::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     file: Option<String>,
     document: Node,
     settings: Settings,
     warnings: Vec<Diagnostic>,
     proxy_file: Option<PathText>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The document says it all, with its secrets hidden.
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .field("document", &self.document)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a text is not a configuration.

@@ -22,11 +22,13 @@ pub use compose::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
 pub(crate) use compose::{Read, read};
 pub(crate) use decode::decode;
 pub use emit::to_yaml;
+pub(crate) use emit::to_yaml_with_leaves;
+pub(crate) use surrogates::join as join_surrogates;
 
 use crate::diagnostic::Span;
 
-/// A value and where it stood.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A value and where it stood. `{:?}` shows it as JSON with secrets hidden.
+#[derive(Clone, Default, PartialEq)]
 pub struct Node {
     /// The value.
     pub value: Value,
@@ -35,7 +37,7 @@ pub struct Node {
 }
 
 /// A YAML value. Numbers are finite, and integers keep every digit up to 128 bits.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub enum Value {
     /// `null`, `~`, or nothing at all.
     #[default]
@@ -55,7 +57,7 @@ pub enum Value {
 }
 
 /// One key of a mapping and its value.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Entry {
     /// The key.
     pub key: String,
@@ -63,6 +65,24 @@ pub struct Entry {
     pub key_span: Span,
     /// The value.
     pub value: Node,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(self, f)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(&Node::new(self.clone()), f)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(&Node::new(Value::Mapping(vec![self.clone()])), f)
+    }
 }
 
 impl Node {
