@@ -1,5 +1,6 @@
 //! What types cannot say: parts of the document that must agree with each other.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{Base, lead};
@@ -151,92 +152,130 @@ fn is_wildcard(host: &str) -> bool {
 
 /// Every dependency is a service, and none leads back to where it started.
 fn dependencies(document: &Node, problems: &mut Vec<Diagnostic>) {
-    let names: BTreeSet<&str> = named(document, &["services"])
-        .map(|entry| entry.key.as_str())
-        .collect();
+    let names = Names::of(document, &["services"], "name a key of `services`");
     let mut needs: BTreeMap<&str, Vec<(&str, Span)>> = BTreeMap::new();
     for entry in named(document, &["services"]) {
-        let items = entry
-            .value
-            .get("depends_on")
-            .and_then(Node::items)
-            .unwrap_or_default();
-        for (index, item) in items.iter().enumerate() {
+        let items = entry.value.get("depends_on").and_then(Node::items);
+        for (index, item) in items.unwrap_or_default().iter().enumerate() {
             let Some(name) = item.as_str() else { continue };
             if names.contains(name) {
                 needs.entry(&entry.key).or_default().push((name, item.span));
                 continue;
             }
-            let hint = match nearest(name, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "name a key of `services`".to_owned(),
-            };
             let path = format!("services.{}.depends_on[{index}]", entry.key);
+            let message = "there is no such service";
             problems.push(
-                Diagnostic::error(
-                    "config.unknown_service",
-                    item.span,
-                    format!("there is no service `{name}`"),
-                )
-                .at(path)
-                .hint(hint),
+                Diagnostic::error("config.unknown_service", item.span, message)
+                    .at(path)
+                    .hint(names.hint(name)),
             );
         }
     }
     if let Some((service, span, chain)) = cycle(&needs) {
+        let message = format!("these services wait for each other: {chain}");
         problems.push(
-            Diagnostic::error(
-                "config.dependency_cycle",
-                span,
-                format!("these services wait for each other: {chain}"),
-            )
-            .at(format!("services.{service}.depends_on"))
-            .hint("remove one of the dependencies"),
+            Diagnostic::error("config.dependency_cycle", span, message)
+                .at(format!("services.{service}.depends_on"))
+                .hint("remove one of the dependencies"),
         );
     }
 }
 
 /// A cycle of the graph, found by taking away services that wait for nothing until none is left.
 fn cycle<'d>(needs: &BTreeMap<&'d str, Vec<(&'d str, Span)>>) -> Option<(&'d str, Span, String)> {
-    let mut waiting = needs.clone();
-    loop {
-        let before = waiting.len();
-        let names: BTreeSet<&str> = waiting.keys().copied().collect();
-        waiting.retain(|_, needed| needed.iter().any(|(name, _)| names.contains(name)));
-        if waiting.len() == before {
-            break;
+    let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut waited_for_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (service, needed) in needs {
+        waiting.insert(service, needed.len());
+        for (name, _) in needed {
+            waited_for_by.entry(name).or_default().push(service);
+        }
+    }
+    let idle = waited_for_by
+        .keys()
+        .filter(|name| !needs.contains_key(*name));
+    let mut started: Vec<&str> = idle.copied().collect();
+    while let Some(name) = started.pop() {
+        for service in waited_for_by.get(name).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(service) {
+                *count -= 1;
+                if *count == 0 {
+                    waiting.remove(service);
+                    started.push(service);
+                }
+            }
         }
     }
     // Every service left waits for one that is left: following them must come round.
+    let next = |at: &str| {
+        let needed = needs.get(at)?.iter();
+        needed
+            .into_iter()
+            .find(|(name, _)| waiting.contains_key(name))
+    };
     let mut at = *waiting.keys().next()?;
     let mut trail: Vec<&str> = Vec::new();
-    while !trail.contains(&at) {
+    let mut seen = BTreeSet::new();
+    while seen.insert(at) {
         trail.push(at);
-        at = waiting
-            .get(at)?
-            .iter()
-            .find(|(name, _)| waiting.contains_key(name))?
-            .0;
+        at = next(at)?.0;
     }
     let start = trail.iter().position(|name| *name == at)?;
-    let (_, span) = waiting
-        .get(at)?
-        .iter()
-        .find(|(name, _)| waiting.contains_key(name))?;
-    let chain = trail[start..]
-        .iter()
-        .chain([&at])
-        .copied()
-        .collect::<Vec<_>>()
-        .join(" → ");
-    Some((at, *span, chain))
+    let (_, span) = next(at)?;
+    // A cycle of thousands is as clear from its beginning.
+    let shown = trail[start..].iter().take(8).copied();
+    let more = if trail.len() - start > 8 {
+        Some("…")
+    } else {
+        None
+    };
+    let chain: Vec<&str> = shown.chain(more).chain([at]).collect();
+    Some((at, *span, chain.join(" → ")))
+}
+
+/// The names that others may refer to.
+struct Names<'d> {
+    known: BTreeSet<&'d str>,
+    /// What to do where no name is near.
+    otherwise: &'static str,
+    /// Comparing names is slow: after so many suggestions there are no more.
+    left: Cell<u32>,
+}
+
+impl<'d> Names<'d> {
+    fn of(document: &'d Node, path: &[&str], otherwise: &'static str) -> Self {
+        Self {
+            known: named(document, path)
+                .map(|entry| entry.key.as_str())
+                .collect(),
+            otherwise,
+            left: Cell::new(20),
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.known.contains(name)
+    }
+
+    fn hint(&self, name: &str) -> String {
+        if self.left.get() == 0 {
+            return self.otherwise.to_owned();
+        }
+        self.left.set(self.left.get() - 1);
+        match nearest(name, self.known.iter().copied().take(1_000)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.known.is_empty() => self.otherwise.to_owned(),
+            None => {
+                let known: Vec<&str> = self.known.iter().copied().take(10).collect();
+                format!("{}; known: {}", self.otherwise, known.join(", "))
+            }
+        }
+    }
 }
 
 /// `litellm_base` and the profiles: what LiteLLM would refuse, or miss, later.
 fn sections(document: &Node, problems: &mut Vec<Diagnostic>) {
-    let credentials: BTreeSet<&str> = named(document, &["credentials", "upstream"])
-        .map(|entry| entry.key.as_str())
-        .collect();
+    let credentials = credentials(document);
     let base: BTreeSet<&str> = entries(document, &["litellm_base"])
         .iter()
         .map(|entry| entry.key.as_str())
@@ -249,6 +288,7 @@ fn sections(document: &Node, problems: &mut Vec<Diagnostic>) {
             &credentials,
             problems,
         );
+        delete_markers(base, "litellm_base", problems);
     }
     if let Some(profiles) = document
         .entry("profiles")
@@ -275,11 +315,26 @@ fn sections(document: &Node, problems: &mut Vec<Diagnostic>) {
     }
 }
 
+/// `$delete` removes what a layer below has, and below the base there is none.
+fn delete_markers(node: &Node, path: &str, problems: &mut Vec<Diagnostic>) {
+    if node.as_str() == Some(crate::DELETE) {
+        let message = "`$delete` has nothing to remove in the base";
+        problems.push(
+            Diagnostic::error("config.nothing_to_delete", node.span, message)
+                .at(path)
+                .hint("remove the key, or move the line to a profile"),
+        );
+    }
+    for entry in node.entries().unwrap_or_default() {
+        delete_markers(&entry.value, &format!("{path}.{}", entry.key), problems);
+    }
+}
+
 fn section(
     section: &Node,
     path: &str,
     base: &BTreeSet<&str>,
-    credentials: &BTreeSet<&str>,
+    credentials: &Names<'_>,
     problems: &mut Vec<Diagnostic>,
 ) {
     for entry in section.entries().unwrap_or_default() {
@@ -321,7 +376,7 @@ fn section(
     }
 }
 
-fn model(model: &Node, path: &str, credentials: &BTreeSet<&str>, problems: &mut Vec<Diagnostic>) {
+fn model(model: &Node, path: &str, credentials: &Names<'_>, problems: &mut Vec<Diagnostic>) {
     if model.entries().is_none() {
         problems.push(wrong_type(
             model,
@@ -368,7 +423,7 @@ fn model(model: &Node, path: &str, credentials: &BTreeSet<&str>, problems: &mut 
 fn api_key_ref(
     reference: &Node,
     path: &str,
-    credentials: &BTreeSet<&str>,
+    credentials: &Names<'_>,
     problems: &mut Vec<Diagnostic>,
 ) {
     let name = match reference.as_str().map(str::trim) {
@@ -395,21 +450,18 @@ fn api_key_ref(
     }
 }
 
-fn unknown_credential(name: &str, span: Span, credentials: &BTreeSet<&str>) -> Diagnostic {
-    let hint = match nearest(name, credentials.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if credentials.is_empty() => "describe it under `credentials.upstream`".to_owned(),
-        None => {
-            let known: Vec<&str> = credentials.iter().copied().take(10).collect();
-            format!("known: {}", known.join(", "))
-        }
-    };
+fn credentials(document: &Node) -> Names<'_> {
+    let otherwise = "describe it under `credentials.upstream`";
+    Names::of(document, &["credentials", "upstream"], otherwise)
+}
+
+fn unknown_credential(name: &str, span: Span, credentials: &Names<'_>) -> Diagnostic {
     Diagnostic::error(
         "config.unknown_credential",
         span,
-        format!("there is no credential `{name}`"),
+        "there is no such credential",
     )
-    .hint(hint)
+    .hint(credentials.hint(name))
 }
 
 /// LiteLLM looks `os.environ/NAME` up itself, and templates and placeholders are no secrets.
@@ -421,9 +473,7 @@ fn is_literal_secret(node: &Node) -> bool {
 }
 
 fn accounts(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
-    let credentials: BTreeSet<&str> = named(document, &["credentials", "upstream"])
-        .map(|entry| entry.key.as_str())
-        .collect();
+    let credentials = credentials(document);
     let pool = document
         .get("accounts")
         .and_then(|accounts| accounts.get("pool"))
@@ -439,7 +489,7 @@ fn accounts(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>
                 Diagnostic::error(
                     "config.duplicate_account",
                     span,
-                    format!("there are two accounts `{id}`"),
+                    "there are two accounts of this name",
                 )
                 .at(format!("accounts.pool[{index}].id"))
                 .related(first, "the first one")

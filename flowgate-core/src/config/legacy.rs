@@ -1,14 +1,11 @@
-//! Documents of version 1 and 3, brought into the shape of version 2.
+//! Documents of older versions, brought into the shape of version 2; the keys of version 1.
 
-use serde::Deserialize;
+use std::collections::HashSet;
 
-use super::schema::{Auth, Version};
 use super::text::PathText;
+use super::version3;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{Entry, Node, Value, decode};
-
-/// The port CLIProxyAPIPlus listens on where its configuration names none.
-const PROXY_PORT: i128 = 8317;
+use crate::yaml::{Entry, Node, Value};
 
 /// What bringing a document up to date found out.
 #[derive(Debug, Default)]
@@ -25,7 +22,10 @@ impl Legacy {
     /// Names the keys that the author wrote, not those they stand for.
     pub(super) fn in_words_of_author(&self, mut problem: Diagnostic) -> Diagnostic {
         for (new, old) in &self.renamed {
-            if let Some(rest) = problem.path.strip_prefix(new) {
+            let rest = problem.path.strip_prefix(new);
+            // Not `secret_files_of_mine`, which only begins like it.
+            if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            {
                 problem.path = format!("{old}{rest}");
                 break;
             }
@@ -39,7 +39,10 @@ pub(super) fn normalize(document: &mut Node, problems: &mut Vec<Diagnostic>) -> 
     let mut legacy = Legacy::default();
     let version = version(document, problems);
     if version == Some(3) {
-        normalize_version_3(document, &mut legacy, problems);
+        match version3::normalize(document, problems) {
+            Some(file) => legacy.proxy_file = Some(file),
+            None => legacy.has_mistakes = true,
+        }
     } else {
         rename_old_keys(document, &mut legacy, problems);
     }
@@ -155,6 +158,7 @@ fn rename_old_keys(document: &mut Node, legacy: &mut Legacy, problems: &mut Vec<
                     .renamed
                     .push(("services.cliproxyapi_plus", "services.cliproxyapi"));
                 old.key = "cliproxyapi_plus".to_owned();
+                rename_dependencies(services, "cliproxyapi", "cliproxyapi_plus");
             }
             Some(current) => problems.push(
                 Diagnostic::warning(
@@ -182,204 +186,41 @@ fn renamed(entry: &Entry, old: &str, new: &str) -> Diagnostic {
 
 /// The files of the old key join those of the new one.
 fn add_secret_files(entries: &mut Vec<Entry>, secrets: Entry) {
-    match entries.iter_mut().find(|entry| entry.key == "secret_files") {
-        Some(Entry {
-            value:
-                Node {
-                    value: Value::Sequence(files),
-                    ..
-                },
-            ..
-        }) => {
-            for file in secrets.value.items().unwrap_or_default() {
-                if !files.iter().any(|known| known.value == file.value) {
-                    files.push(file.clone());
-                }
-            }
-        }
-        Some(entry) if entry.value.is_null() => entry.value = secrets.value,
-        Some(_) => {}
-        None => entries.push(Entry {
+    let Some(current) = entries.iter_mut().find(|entry| entry.key == "secret_files") else {
+        entries.push(Entry {
             key: "secret_files".to_owned(),
             ..secrets
-        }),
-    }
-}
-
-fn take(entries: &mut Vec<Entry>, key: &str) -> Option<Entry> {
-    let position = entries.iter().position(|entry| entry.key == key)?;
-    Some(entries.remove(position))
-}
-
-/// The shape of a version 3 document: one proxy, described by a file of its own.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "most fields are only checked here; version 2 reads them again"
-)]
-struct Version3 {
-    #[serde(default)]
-    config_version: Version,
-    paths: Version3Paths,
-    cliproxyapi_plus: ProxyReference,
-    #[serde(default)]
-    auth: Auth,
-    #[serde(default)]
-    secret_files: Vec<PathText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only checked here; version 2 reads it again")]
-struct Version3Paths {
-    runtime_dir: PathText,
-    #[serde(default)]
-    log_file: Option<PathText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProxyReference {
-    config_file: PathText,
-}
-
-fn normalize_version_3(document: &mut Node, legacy: &mut Legacy, problems: &mut Vec<Diagnostic>) {
-    let decoded = decode::<Version3>(document, &["paths"]);
-    for mut problem in decoded.problems {
-        legacy.has_mistakes |= problem.is_error();
-        let of_version_2 = [
-            "services",
-            "profiles",
-            "litellm_base",
-            "credentials",
-            "guard",
-            "accounts",
-            "integration",
-        ];
-        if of_version_2.contains(&problem.path.as_str()) {
-            problem.hint = Some("this is a key of version 2: write `config_version: 2`, and the proxy under `services`".to_owned());
+        });
+        return;
+    };
+    match (&mut current.value.value, secrets.value.value) {
+        (Value::Sequence(files), Value::Sequence(more)) => {
+            let known: HashSet<String> = files
+                .iter()
+                .filter_map(|file| file.as_str().map(str::to_owned))
+                .collect();
+            let is_new = |file: &Node| !file.as_str().is_some_and(|text| known.contains(text));
+            files.extend(more.into_iter().filter(is_new));
         }
-        problems.push(problem);
+        (Value::Null, value) => current.value.value = value,
+        _ => {}
     }
-    let Some(Version3 {
-        cliproxyapi_plus: ProxyReference { config_file },
-        ..
-    }) = decoded.value
-    else {
-        legacy.has_mistakes = true;
-        return;
-    };
-    let Some(entries) = document.entries_mut() else {
-        return;
-    };
-    let Some(reference) = take(entries, "cliproxyapi_plus") else {
-        return;
-    };
-    let span = reference.value.span;
-    let service = proxy_service(&config_file, span);
-    let services = Node {
-        value: Value::Mapping(vec![Entry {
-            key: "cliproxyapi_plus".to_owned(),
-            key_span: reference.key_span,
-            value: service,
-        }]),
-        span,
-    };
-    entries.push(Entry {
-        key: "services".to_owned(),
-        key_span: reference.key_span,
-        value: services,
-    });
-    legacy.proxy_file = Some(config_file);
 }
 
-/// The service that version 3 leaves to be understood.
-fn proxy_service(config_file: &str, span: Span) -> Node {
-    let node = |value| Node { value, span };
-    let text = |text: &str| node(Value::String(text.to_owned()));
-    let entry = |key: &str, value| Entry {
-        key: key.to_owned(),
-        key_span: span,
-        value,
-    };
-    let args = proxy_command(config_file)
-        .iter()
-        .map(|arg| text(arg))
-        .collect();
-    let command = vec![entry("args", node(Value::Sequence(args)))];
-    node(Value::Mapping(vec![
-        entry("port", node(Value::Integer(PROXY_PORT))),
-        // `/v1/models` would need a key, and answer 401 without one.
-        entry("readiness_path", text("/")),
-        entry("command", node(Value::Mapping(command))),
-    ]))
-}
-
-/// Program and arguments of the proxy; `{…}` is filled in when it is started.
-pub(super) fn proxy_command(config_file: &str) -> [String; 3] {
-    let config_file = if config_file.starts_with(['/', '~']) {
-        config_file.to_owned()
-    } else {
-        format!("{{config_dir}}/{config_file}")
-    };
-    [
-        "{runtime_dir}/bin/CLIProxyAPIPlus".to_owned(),
-        "-config".to_owned(),
-        config_file,
-    ]
-}
-
-/// Takes host and port of the proxy from its own configuration, of which nothing else is read.
-pub(super) fn apply_proxy(document: &mut Node, proxy: &Node) -> Result<(), Vec<Diagnostic>> {
-    if proxy.entries().is_none() {
-        let message = format!("expected a mapping, found {}", proxy.kind());
-        return Err(vec![Diagnostic::error(
-            "config.wrong_type",
-            proxy.span,
-            message,
-        )]);
-    }
-    let service = document
-        .get_mut("services")
-        .and_then(|services| services.get_mut("cliproxyapi_plus"));
-    let Some(service) = service.and_then(Node::entries_mut) else {
-        return Ok(());
-    };
-    let mut problems = Vec::new();
-    for key in ["host", "port"] {
-        let Some(given) = proxy
-            .get(key)
-            .filter(|node| !node.is_null() && node.as_str() != Some(""))
-        else {
+/// Dependencies follow the service that was renamed.
+fn rename_dependencies(services: &mut [Entry], old: &str, new: &str) {
+    for service in services {
+        let needed = service.value.get_mut("depends_on");
+        let Some(Value::Sequence(items)) = needed.map(|node| &mut node.value) else {
             continue;
         };
-        let probe = Node::new(Value::Mapping(vec![Entry {
-            key: key.to_owned(),
-            key_span: given.span,
-            value: given.clone(),
-        }]));
-        let mistakes = decode::<ProxyAddress>(&probe, &[]).problems;
-        if mistakes.is_empty() {
-            service.retain(|entry| entry.key != key);
-            service.push(Entry {
-                key: key.to_owned(),
-                key_span: given.span,
-                value: given.clone(),
-            });
+        for item in items.iter_mut().filter(|item| item.as_str() == Some(old)) {
+            item.value = Value::String(new.to_owned());
         }
-        problems.extend(mistakes);
-    }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
     }
 }
 
-#[derive(Deserialize)]
-#[expect(dead_code, reason = "decoded to be checked")]
-struct ProxyAddress {
-    host: Option<super::text::Host>,
-    port: Option<super::text::Port>,
+pub(super) fn take(entries: &mut Vec<Entry>, key: &str) -> Option<Entry> {
+    let position = entries.iter().position(|entry| entry.key == key)?;
+    Some(entries.remove(position))
 }

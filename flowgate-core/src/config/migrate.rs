@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::legacy::proxy_command;
-use super::{Config, Error, invalid};
+use super::{Config, Error, invalid, legacy, version3};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Entry, Node, Value};
 
@@ -50,10 +49,20 @@ impl std::fmt::Debug for Migration {
 /// # Ok::<(), flowgate_core::config::Error>(())
 /// ```
 pub fn migrate(text: &str) -> Result<Migration, Error> {
-    let before = read(text)?;
-    let (text, changes) = rewrite(text, &before)?;
-    let after = Config::from_yaml(&text);
-    if !changes.is_empty() && !keeps_its_promise(before, &text, after.as_ref().ok()) {
+    migrate_with_proxy(text, &Node::default())
+}
+
+/// [`migrate`] for a document of version 3, with the configuration of its proxy, from which the
+/// service takes host and port.
+///
+/// # Errors
+///
+/// As [`migrate`].
+pub fn migrate_with_proxy(text: &str, proxy: &Node) -> Result<Migration, Error> {
+    let text = yaml::join_surrogates(text);
+    let before = read(&text)?;
+    let (new, changes) = rewrite(&text, &before, proxy)?;
+    if !changes.is_empty() && !keeps_its_promise(before, &new, proxy) {
         let message = "the document is written in a way that cannot be rewritten safely";
         return Err(invalid(
             None,
@@ -63,12 +72,12 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
             ],
         ));
     }
-    let remaining = match after {
+    let remaining = match Config::from_yaml(&new) {
         Ok(config) => config.diagnostics().to_vec(),
         Err(error) => error.diagnostics().to_vec(),
     };
     Ok(Migration {
-        text,
+        text: new,
         changes,
         remaining,
     })
@@ -80,25 +89,28 @@ fn read(text: &str) -> Result<Node, Error> {
 }
 
 /// The new text, and what was changed for it.
-fn rewrite(text: &str, document: &Node) -> Result<(String, Vec<String>), Error> {
+fn rewrite(text: &str, document: &Node, proxy: &Node) -> Result<(String, Vec<String>), Error> {
     let mut edits = Edits::new(text, document);
     edits
-        .collect(document)
+        .collect(document, proxy)
         .map_err(|problems| invalid(None, problems))?;
     let changes = std::mem::take(&mut edits.changes);
     Ok((edits.apply(), changes))
 }
 
-/// Editing text is only safe if the result is checked: YAML can be written in many ways. Nothing is
-/// left to change in it, and what was a configuration is the same one.
-fn keeps_its_promise(before: Node, text: &str, after: Option<&Config>) -> bool {
-    let settled = read(text)
-        .and_then(|document| rewrite(text, &document))
-        .is_ok_and(|(_, changes)| changes.is_empty());
-    let Ok(before) = Config::from_document(None, before, Vec::new()) else {
-        return settled;
+/// Editing text is only safe if the result is checked: YAML can be written in many ways. Both texts
+/// must say the same, whatever else is wrong with them, and nothing may be left to change.
+fn keeps_its_promise(mut before: Node, text: &str, proxy: &Node) -> bool {
+    let Ok(mut after) = read(text) else {
+        return false;
     };
-    settled && after.is_some_and(|after| same_content(before.document(), after.document()))
+    let settled = rewrite(text, &after, proxy).is_ok_and(|(_, changes)| changes.is_empty());
+    legacy::normalize(&mut before, &mut Vec::new());
+    legacy::normalize(&mut after, &mut Vec::new());
+    if proxy.entries().is_some() && version3::apply_proxy(&mut before, proxy).is_err() {
+        return false;
+    }
+    settled && same_content(&before, &after)
 }
 
 /// The same values under the same keys, wherever they stand.
@@ -172,7 +184,7 @@ impl<'t> Edits<'t> {
                 .map_or(rest.len(), |(at, _)| at)
     }
 
-    fn collect(&mut self, document: &Node) -> Result<(), Vec<Diagnostic>> {
+    fn collect(&mut self, document: &Node, proxy: &Node) -> Result<(), Vec<Diagnostic>> {
         let Some(entries) = document.entries() else {
             return Err(vec![Diagnostic::error(
                 "config.wrong_type",
@@ -185,9 +197,10 @@ impl<'t> Edits<'t> {
         self.rename(document, "secrets", "secret_files", &mut conflicts);
         if let Some(services) = document.get("services") {
             self.rename(services, "cliproxyapi", "cliproxyapi_plus", &mut conflicts);
+            self.rename_dependencies(services);
         }
         self.oauth(document, &mut conflicts);
-        self.proxy(document, &mut conflicts);
+        self.proxy(document, proxy, &mut conflicts);
         if conflicts.is_empty() {
             Ok(())
         } else {
@@ -221,12 +234,13 @@ impl<'t> Edits<'t> {
                 .hint("1 and 3 become 2"),
             ),
             None => {
-                let start = entries
-                    .first()
-                    .map_or(self.range(document.span).start, |entry| {
-                        self.range(entry.key_span).start
-                    });
-                let line = if self.flow {
+                let root = self.range(document.span).start;
+                let first = entries.first().map(|entry| self.range(entry.key_span));
+                let inside = root + usize::from(self.flow);
+                let start = first.as_ref().map_or(inside, |key| key.start);
+                let line = if self.flow && first.is_none() {
+                    "\"config_version\": 2".to_owned()
+                } else if self.flow {
                     format!("{}: 2, ", self.quoted(start, "config_version"))
                 } else {
                     format!("config_version: 2{}{}", self.newline, self.margin(start))
@@ -247,6 +261,22 @@ impl<'t> Edits<'t> {
         }
         self.replace_key(entry, new);
         self.changes.push(format!("{old} becomes {new}"));
+    }
+
+    fn rename_dependencies(&mut self, services: &Node) {
+        if services.entry("cliproxyapi").is_none() {
+            return;
+        }
+        for service in services.entries().unwrap_or_default() {
+            let needed = service.value.get("depends_on").and_then(Node::items);
+            for item in needed.unwrap_or_default() {
+                if item.as_str() == Some("cliproxyapi") {
+                    let range = self.range(item.span);
+                    let new = self.quoted(range.start, "cliproxyapi_plus");
+                    self.edits.push((range, new));
+                }
+            }
+        }
     }
 
     /// Replaces the name of a key and keeps its quotes.
@@ -309,7 +339,7 @@ impl<'t> Edits<'t> {
     }
 
     /// `cliproxyapi_plus: { config_file: … }` of version 3 becomes a service.
-    fn proxy(&mut self, document: &Node, conflicts: &mut Vec<Diagnostic>) {
+    fn proxy(&mut self, document: &Node, settings: &Node, conflicts: &mut Vec<Diagnostic>) {
         let Some(proxy) = document.entry("cliproxyapi_plus") else {
             return;
         };
@@ -325,40 +355,41 @@ impl<'t> Edits<'t> {
             );
             return;
         };
-        let file_text = file.as_str().unwrap_or_default();
-        let [program, option, path] =
-            proxy_command(file_text).map(|arg| serde_json::Value::String(arg).to_string());
-        let service = format!(
-            "{{ port: 8317, readiness_path: /, command: {{ args: [{program}, {option}, {path}] }} }}"
-        );
+        let service = version3::proxy_service(file.as_str().unwrap_or_default(), settings);
         self.changes
             .push("cliproxyapi_plus becomes services.cliproxyapi_plus".to_owned());
         let key = self.range(proxy.key_span);
         if self.flow {
             let quote = |word: &str| self.quoted(key.start, word);
-            let json = format!(
-                "{}: {{{}: {{{}: 8317, {}: \"/\", {}: {{{}: [{program}, {option}, {path}]}}}}}}",
-                quote("services"),
-                quote("cliproxyapi_plus"),
-                quote("port"),
-                quote("readiness_path"),
-                quote("command"),
-                quote("args")
-            );
+            let (services, name) = (quote("services"), quote("cliproxyapi_plus"));
+            let service = serde_json::to_string(&service).unwrap_or_default();
+            let json = format!("{services}: {{{name}: {service}}}");
             self.edits
                 .push((key.start..self.range(proxy.value.span).end, json));
             return;
         }
         // The block is replaced up to the end of the file name: comments behind it stay.
         let end = self.range(file.span).end.max(self.closing_brace(proxy));
-        self.edits.push((
-            key.start..end,
-            format!(
-                "services:{}{}  cliproxyapi_plus: {service}",
-                self.newline,
-                self.margin(key.start)
-            ),
-        ));
+        let block = self.service_block(key.start, &service, &self.text[key.end..end]);
+        self.edits.push((key.start..end, block));
+    }
+
+    /// The service as lines, after the comments of the lines that it replaces.
+    fn service_block(&self, at: usize, service: &Node, replaced: &str) -> String {
+        let (margin, newline) = (self.margin(at), self.newline);
+        let comments = replaced
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with('#'));
+        let mut lines: Vec<String> = comments.map(str::to_owned).collect();
+        lines.push("services:".to_owned());
+        lines.push("  cliproxyapi_plus:".to_owned());
+        lines.extend(
+            yaml::to_yaml(service)
+                .lines()
+                .map(|line| format!("    {line}")),
+        );
+        lines.join(&format!("{newline}{margin}"))
     }
 
     /// The blanks that the line of this byte starts with, up to it.
@@ -492,20 +523,58 @@ secret_files: [ a.json,
 
     #[test]
     fn version_3_becomes_a_service() {
-        let after = text(
-            "config_version: 3\npaths: { runtime_dir: run }\ncliproxyapi_plus:\n  # here\n  config_file: proxy.yaml  # its own\nsecret_files: []\n",
-        );
+        let before = "config_version: 3\npaths: { runtime_dir: run }\ncliproxyapi_plus:\n  # here\n  config_file: proxy.yaml  # its own\nsecret_files: []\n";
+        let after = text(before);
         assert_eq!(
             after,
             "\
 config_version: 2
 paths: { runtime_dir: run }
+# here
 services:
-  cliproxyapi_plus: { port: 8317, readiness_path: /, command: { args: [\"{runtime_dir}/bin/CLIProxyAPIPlus\", \"-config\", \"{config_dir}/proxy.yaml\"] } }  # its own
+  cliproxyapi_plus:
+    readiness_path: /
+    command:
+      args:
+        - \"{runtime_dir}/bin/CLIProxyAPIPlus\"
+        - \"-config\"
+        - \"{config_dir}/proxy.yaml\"
+    port: 8317  # its own
 secret_files: []
 "
         );
         assert_eq!(migrate(&after).unwrap().remaining, []);
+
+        let proxy: Node =
+            serde_json::from_str(r#"{"host": "0.0.0.0", "port": 9000, "x": 1}"#).unwrap();
+        let with_proxy = migrate_with_proxy(before, &proxy).unwrap().text;
+        assert!(
+            with_proxy.contains("    host: \"0.0.0.0\"\n    port: 9000  # its own\n"),
+            "{with_proxy}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_rewritten_safely_is_left_alone() {
+        for before in [
+            "? oauth\n: {codex: {}}\nprofile: x\n",
+            "x-a: &one 1\nconfig_version: *one\nbad: 1\n",
+            "config_version: 3\npaths: {runtime_dir: r}\ncliproxyapi_plus:\n  config_file: p\n  other: 5\n",
+        ] {
+            let error = migrate(before).unwrap_err();
+            assert_eq!(
+                error.diagnostics()[0].code,
+                "config.cannot_migrate",
+                "{before}"
+            );
+        }
+        assert_eq!(text("{}"), "{\"config_version\": 2}\n");
+        assert_eq!(
+            text(
+                "config_version: 2\nservices:\n  cliproxyapi: {command: {args: [x]}}\n  b: {command: {args: [x]}, depends_on: ['cliproxyapi']}\n"
+            ),
+            "config_version: 2\nservices:\n  cliproxyapi_plus: {command: {args: [x]}}\n  b: {command: {args: [x]}, depends_on: ['cliproxyapi_plus']}\n"
+        );
     }
 
     #[test]

@@ -6,13 +6,18 @@
 //! until [`Config::resolve`] is told where the file and the home directory are.
 
 mod check;
+#[cfg(feature = "schema")]
+mod json_schema;
 mod legacy;
 mod migrate;
 mod paths;
 mod schema;
 mod text;
+mod version3;
 
-pub use migrate::{Migration, migrate};
+#[cfg(feature = "schema")]
+pub use json_schema::json_schema;
+pub use migrate::{Migration, migrate, migrate_with_proxy};
 pub use paths::{Base, resolve_document, resolve_path};
 pub use schema::{
     Account, Accounts, AllowEntry, Auth, Backoff, Command, Credential, Credentials, Guard,
@@ -27,7 +32,7 @@ use crate::yaml::{self, Node, Read, Value};
 /// The version of the document that this release writes.
 pub const CURRENT_VERSION: u32 = 2;
 
-/// The JSON Schema of the document, for editors; see [`json_schema`] for where it comes from.
+/// The JSON Schema of the document, for editors. Generated from [`Settings`]; a test keeps it fresh.
 pub const JSON_SCHEMA: &str = include_str!("../../config.schema.json");
 
 /// The commented configuration that `flowgate init` writes: LiteLLM in front of CLIProxyAPIPlus.
@@ -253,11 +258,20 @@ impl Config {
         let (proxy, warnings) =
             yaml::parse(text).map_err(|problems| invalid(Some(file), problems))?;
         let proxy = proxy.ok_or_else(|| invalid(Some(file), vec![empty()]))?;
-        legacy::apply_proxy(&mut self.document, &proxy)
+        version3::apply_proxy(&mut self.document, &proxy)
             .map_err(|problems| invalid(Some(file), problems))?;
         let mut config = Self::from_document(self.file.as_deref(), self.document, Vec::new())?;
-        config.warnings = self.warnings;
-        config.warnings.extend(sorted(Some(file), warnings));
+        // What is new comes from the values of the second file.
+        let known = |problem: &Diagnostic| {
+            let same = |old: &&Diagnostic| (old.code, old.span) == (problem.code, problem.span);
+            self.warnings.iter().any(|old| same(&old))
+        };
+        let new = config
+            .warnings
+            .into_iter()
+            .filter(|problem| !known(problem));
+        let new = sorted(Some(file), new.chain(warnings).collect());
+        config.warnings = [self.warnings.clone(), new].concat();
         Ok(config)
     }
 
@@ -271,23 +285,16 @@ impl Config {
     /// [`Error::Invalid`] if a path starts with `~` and the home directory is not known.
     pub fn resolve(&self, base: &Base<'_>) -> Result<Self, Error> {
         let mut resolved = self.clone();
-        paths::write_defaults(&mut resolved.document, &self.settings.paths);
+        paths::write_runtime_dir(&mut resolved.document, &self.settings.paths);
         resolve_document(&mut resolved.document, base)
             .map_err(|problems| invalid(self.file(), problems))?;
+        paths::write_defaults(&mut resolved.document, base);
         let decoded = yaml::decode::<Settings>(&resolved.document, &["paths"]);
         resolved.settings = decoded
             .value
             .ok_or_else(|| invalid(self.file(), decoded.problems))?;
         Ok(resolved)
     }
-}
-
-/// The JSON Schema of the document, generated from [`Settings`].
-///
-/// [`JSON_SCHEMA`] is its committed form; a test keeps them equal.
-#[cfg(feature = "schema")]
-pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Settings).to_value()
 }
 
 pub(crate) fn invalid(file: Option<&str>, problems: Vec<Diagnostic>) -> Error {

@@ -114,22 +114,30 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
     }
 }
 
-/// Writes out what the document leaves to defaults: the paths, and where services are started.
-pub(super) fn write_defaults(document: &mut Node, paths: &Paths) {
+/// Writes out the one default that others are made of.
+pub(super) fn write_runtime_dir(document: &mut Node, paths: &Paths) {
+    let runtime_dir = Value::String(paths.runtime_dir.to_string());
+    document.set_default(&["paths", "runtime_dir"], Node::new(runtime_dir));
+}
+
+/// Writes out the other defaults of a resolved document: files in its runtime directory, and where
+/// services are started.
+pub(super) fn write_defaults(document: &mut Node, base: &Base<'_>) {
     let text = |text: String| Node::new(Value::String(text));
-    let defaults = [
-        ("runtime_dir", paths.runtime_dir.to_string()),
-        ("active_config", paths.active_config()),
-        ("state_file", paths.state_file()),
-        ("log_file", paths.log_file()),
-    ];
-    for (key, value) in defaults {
-        document.set_default(&["paths", key], text(value));
+    let paths = document.get("paths");
+    let runtime_dir = paths.and_then(|paths| paths.get("runtime_dir")?.as_str());
+    let runtime_dir = runtime_dir
+        .unwrap_or_default()
+        .trim_end_matches('/')
+        .to_owned();
+    for (key, name) in Paths::FILES {
+        document.set_default(&["paths", key], text(format!("{runtime_dir}/{name}")));
     }
+    let here = join(base.dir, "", true);
     for service in children(document.get_mut("services")) {
         service
             .value
-            .set_default(&["command", "cwd"], text(".".to_owned()));
+            .set_default(&["command", "cwd"], text(here.clone()));
     }
 }
 

@@ -115,19 +115,26 @@ impl Default for Paths {
 }
 
 impl Paths {
+    /// The keys of files, and their names in the runtime directory.
+    pub(super) const FILES: [(&str, &str); 3] = [
+        ("active_config", "litellm.active.yaml"),
+        ("state_file", "state.json"),
+        ("log_file", "events.log"),
+    ];
+
     /// The LiteLLM configuration of the active profile.
     pub fn active_config(&self) -> String {
-        self.or_in_runtime_dir(self.active_config.as_ref(), "litellm.active.yaml")
+        self.or_in_runtime_dir(self.active_config.as_ref(), Self::FILES[0].1)
     }
 
     /// The file that says which profile is active.
     pub fn state_file(&self) -> String {
-        self.or_in_runtime_dir(self.state_file.as_ref(), "state.json")
+        self.or_in_runtime_dir(self.state_file.as_ref(), Self::FILES[1].1)
     }
 
     /// The event log.
     pub fn log_file(&self) -> String {
-        self.or_in_runtime_dir(self.log_file.as_ref(), "events.log")
+        self.or_in_runtime_dir(self.log_file.as_ref(), Self::FILES[2].1)
     }
 
     fn or_in_runtime_dir(&self, given: Option<&PathText>, name: &str) -> String {

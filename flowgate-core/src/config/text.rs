@@ -104,11 +104,11 @@ checked_text! {
 }
 checked_text! {
     /// The name of a profile, credential, provider or account: any text that is not blank.
-    Name, not_blank, extend("pattern" = r"\S")
+    Name, name, extend("pattern" = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
 }
 checked_text! {
     /// The name of a service, which also names its files: letters, digits, `.`, `_` and `-`.
-    ServiceName, service_name, extend("pattern" = r"^(?!all$)[\p{L}\p{N}][\p{L}\p{N}._-]*$")
+    ServiceName, service_name, extend("pattern" = r"^(?!all$)[^\s!-/:-@\[-`{-~][^\s!-,/:-@\[-^`{-~]*$")
 }
 checked_text! {
     /// A path as written: absolute, relative to the configuration file, or from `~/`.
@@ -116,7 +116,7 @@ checked_text! {
 }
 checked_text! {
     /// The name or address of a machine, without scheme, port or path.
-    Host, host, extend("pattern" = r"^[^\s/@]+$")
+    Host, host, extend("pattern" = r"^[^\s/@:]+$|^[^\s/@]*:[^\s/@]*:[^\s/@]*$")
 }
 checked_text! {
     /// The path of a URL, from its leading `/`.
@@ -137,6 +137,14 @@ impl PathText {
 fn not_blank(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("this must not be blank".to_owned());
+    }
+    Ok(())
+}
+
+fn name(name: &str) -> Result<(), String> {
+    not_blank(name)?;
+    if name.contains(char::is_control) {
+        return Err("a name has no control characters".to_owned());
     }
     Ok(())
 }
@@ -231,7 +239,7 @@ impl fmt::Display for Port {
 
 /// A span of time, written with its unit: `200ms`, `30s`, `5m`, `1h 30m`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^\s*\d+\s*[a-z]+")))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^\s*(\d+\s*(n|u|m|s|min|h|d|w|M|y)[a-z]*\s*)+$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(std::time::Duration);
 
