@@ -7,7 +7,7 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use flowgate_core::diagnostic::{Diagnostic, Severity, Span};
-use flowgate_core::redact::redact_line;
+use flowgate_core::redact::redact_text;
 use flowgate_core::runtime::read_document;
 
 /// How many are shown; the rest can be had as JSON.
@@ -94,8 +94,8 @@ impl Source {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut shown = String::with_capacity(text.len());
         let mut lines = vec![0];
-        for line in text.split_inclusive('\n') {
-            shown.push_str(&redact_line(line.trim_end_matches(['\r', '\n'])));
+        for line in redact_text(text).split_inclusive('\n') {
+            shown.push_str(line.trim_end_matches(['\r', '\n']));
             shown.push('\n');
             lines.push(shown.len());
         }

@@ -189,7 +189,7 @@ fn looks_like_key(word: &str) -> bool {
 /// ```
 /// use flowgate_core::redact::redact_text;
 ///
-/// assert_eq!(redact_text("api_key: >-\n  sk-1\nmodel: x\n"), "api_key: **\n  ****\nmodel: x\n");
+/// assert_eq!(redact_text("api_key: >-\n  sk-1\nmodel: x\n"), "api_key: >-\n  ****\nmodel: x\n");
 /// ```
 pub fn redact_text(text: &str) -> String {
     let read = yaml::read(text);

@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use flowgate_core::redact::redact_line;
+use flowgate_core::redact::redact_text;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &str| {
-    let redacted = redact_line(line);
+    let redacted = redact_text(line);
     assert_eq!(redacted.chars().count(), line.chars().count());
-    assert_eq!(redact_line(&redacted), redacted);
+    assert_eq!(redact_text(&redacted), redacted);
 });
