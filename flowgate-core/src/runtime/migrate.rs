@@ -1,10 +1,11 @@
 //! Rewriting a configuration file as version 2.
 
-use std::fs::File;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::atomic::{directory_of, temporary};
 use super::{Access, Error, Planned, read_document, write_all};
 use crate::Timestamp;
 use crate::config::{Config, Migration, migrate};
@@ -49,7 +50,8 @@ pub fn migrate_file(path: &Path, dry_run: bool, now: Timestamp) -> Result<Migrat
         content: migration.text.clone(),
         access: Access::Keep,
     };
-    write_all(&[planned])?;
+    // A copy of what is still there helps nobody, and would be in the way of the next attempt.
+    write_all(&[planned]).inspect_err(|_| drop(fs::remove_file(&backup)))?;
     Ok(MigratedFile {
         before,
         migration,
@@ -68,14 +70,13 @@ fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error>
     let backup = PathBuf::from(name);
     let write = || -> io::Result<()> {
         let permissions = path.metadata()?.permissions();
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&backup)?;
+        let mut file = temporary().tempfile_in(directory_of(path))?;
         file.write_all(content.as_bytes())?;
-        file.set_permissions(permissions)?;
-        file.sync_all()
+        file.as_file().set_permissions(permissions)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&backup)
+            .map(drop)
+            .map_err(|error| error.error)
     };
     write().map_err(|error| Error::write(&backup, &error))?;
     Ok(backup)
@@ -83,8 +84,6 @@ fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error>
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -111,6 +110,18 @@ mod tests {
             "config_version: 2  # mine\nsecret_files: []\n"
         );
         assert_eq!(migrate_file(&path, false, 2).unwrap().backup, None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_no_copy_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, "config_version: 1\n").unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        assert!(migrate_file(&path, false, 0).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
