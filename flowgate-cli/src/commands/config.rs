@@ -16,6 +16,7 @@ use super::now;
 use crate::diff::unified;
 use crate::jsonl::{answer_lines, problem};
 use crate::output::{DIM, Exit, Output, Result, STRONG};
+use crate::visible;
 
 /// The answer of `config check`.
 #[derive(Serialize)]
@@ -64,13 +65,15 @@ fn all_diagnostics(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn is_about_content(diagnostic: &Diagnostic) -> bool {
-    const UNREADABLE: [&str; 6] = [
+    const UNREADABLE: [&str; 8] = [
         "config.not_utf8",
         "config.empty",
         "yaml.syntax",
         "yaml.too_large",
         "yaml.too_deep",
         "yaml.too_many_values",
+        "yaml.many_documents",
+        "yaml.recursive_alias",
     ];
     !UNREADABLE.contains(&diagnostic.code)
 }
@@ -85,7 +88,7 @@ fn summarize(file: &Path, config: &Config, output: &mut Output) -> Result<()> {
     let parts = parts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
     output.text(format_args!(
         "{STRONG}{}{STRONG:#} is right: {}\n",
-        file.display(),
+        visible::one_line(&file.to_string_lossy()),
         parts.join(", ")
     ))
 }
@@ -103,7 +106,7 @@ fn print(config: &Config, output: &mut Output) -> Result {
     if output.is_json() {
         output.json(&document)?;
     } else {
-        output.text(format_args!("{}", to_yaml(&document)))?;
+        output.text(format_args!("{}", visible::lines(&to_yaml(&document))))?;
     }
     Ok(Exit::Done)
 }
@@ -124,7 +127,7 @@ pub(crate) fn migrate(file: &Path, dry_run: bool, output: &mut Output) -> Result
     if changes.is_empty() {
         output.text(format_args!(
             "{STRONG}{}{STRONG:#} is version 2 already\n",
-            file.display()
+            visible::one_line(&file.to_string_lossy())
         ))?;
     } else if dry_run {
         output.text(format_args!(
@@ -134,15 +137,15 @@ pub(crate) fn migrate(file: &Path, dry_run: bool, output: &mut Output) -> Result
     } else {
         output.text(format_args!(
             "{STRONG}{}{STRONG:#} is version 2 now\n",
-            file.display()
+            visible::one_line(&file.to_string_lossy())
         ))?;
         for change in changes {
-            output.text(format_args!("  {change}\n"))?;
+            output.text(format_args!("  {}\n", visible::one_line(change)))?;
         }
         if let Some(backup) = &migrated.backup {
             output.text(format_args!(
                 "{DIM}the old file is kept as {}{DIM:#}\n",
-                backup.display()
+                visible::one_line(&backup.to_string_lossy())
             ))?;
         }
     }
