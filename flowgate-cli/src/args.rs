@@ -1,5 +1,6 @@
 //! The commands and their options. The doc comments are the help texts.
 
+use std::env;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,9 +14,10 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "flowgate", version, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The configuration file. Default: `flowgate.yaml`, or else `config/flowgate.yaml`.
-    #[arg(long, global = true, env = "FLOWGATE_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// The configuration file. Default: `$FLOWGATE_CONFIG`, or else `flowgate.yaml`, or else
+    /// `config/flowgate.yaml`.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How to print the answer.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -24,6 +26,17 @@ pub(crate) struct Args {
     pub(crate) no_color: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// The configuration file that was named. A variable that is empty names none, which clap would
+    /// take for a mistake.
+    pub(crate) fn config(&self) -> Option<PathBuf> {
+        let variable = || env::var_os("FLOWGATE_CONFIG").filter(|name| !name.is_empty());
+        self.config
+            .clone()
+            .or_else(|| variable().map(PathBuf::from))
+    }
 }
 
 /// How to print the answer.
@@ -40,9 +53,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Write a commented configuration to start from.
     Init {
-        /// The file to write.
-        #[arg(default_value = "flowgate.yaml")]
-        file: PathBuf,
+        /// The file to write. Default: the file of `--config`, or else `flowgate.yaml`.
+        file: Option<PathBuf>,
         /// Replace the file if it is there.
         #[arg(long)]
         force: bool,

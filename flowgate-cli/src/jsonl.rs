@@ -1,7 +1,7 @@
 //! Answering in bulk: one JSON object in a line, one out, and a bad line stops nothing.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use crate::output::{Exit, Failure, Result};
 pub(crate) fn answer_lines<I: DeserializeOwned, O: Serialize>(
     answer: impl Fn(I) -> std::result::Result<O, Value>,
 ) -> Result {
-    let mut input = io::stdin().lock();
+    let mut input = BufReader::with_capacity(64 << 10, io::stdin().lock());
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut line = Vec::new();
     loop {
@@ -37,6 +37,10 @@ pub(crate) fn answer_lines<I: DeserializeOwned, O: Serialize>(
             })
             .unwrap_or_else(|error| json!({ "error": error }).to_string());
         writeln!(out, "{answer}").map_err(Failure::Print)?;
+        // Whoever waits for this answer before the next question gets it; in bulk, many go at once.
+        if !input.buffer().contains(&b'\n') {
+            out.flush().map_err(Failure::Print)?;
+        }
     }
     out.flush().map_err(Failure::Print)?;
     Ok(Exit::Done)

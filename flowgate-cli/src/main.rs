@@ -6,6 +6,7 @@ mod diff;
 mod jsonl;
 mod output;
 mod report;
+mod visible;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::Format;
-use crate::report;
+use crate::{report, visible};
 
 /// The exit codes, which are part of the interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,10 +69,12 @@ impl Output {
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<()> {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Failure::Print(error.into()))?;
-        self.text(format_args!("{text}\n"))
+        // JSON may hold U+009B as it is, which starts a command for some terminals.
+        self.text(format_args!("{}\n", visible::lines(&text)))
     }
 
-    /// Prints text as it is; styles are left out where they would not show.
+    /// Prints text as it is; styles are left out where they would not show. What comes from a
+    /// document goes through [`visible`] first.
     pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) -> Result<()> {
         let mut out = AutoStream::new(io::stdout().lock(), self.color_of(&io::stdout()));
         out.write_fmt(text)
@@ -130,9 +132,9 @@ impl Output {
 
     fn error(&mut self, message: &str, hint: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.color_of(&io::stderr()));
-        let _ = writeln!(err, "{ERROR}error{ERROR:#}: {message}");
+        let _ = writeln!(err, "{ERROR}error{ERROR:#}: {}", visible::lines(message));
         if !hint.is_empty() {
-            let _ = writeln!(err, "{HINT}help{HINT:#}: {hint}");
+            let _ = writeln!(err, "{HINT}help{HINT:#}: {}", visible::lines(hint));
         }
     }
 }

@@ -10,6 +10,8 @@ use flowgate_core::diagnostic::{Diagnostic, Severity, Span};
 use flowgate_core::redact::redact_text;
 use flowgate_core::runtime::read_document;
 
+use crate::visible;
+
 /// How many are shown; the rest can be had as JSON.
 const MOST: usize = 40;
 /// Lines longer than this are not shown.
@@ -19,8 +21,9 @@ const LONGEST_LINE: usize = 1_000;
 pub(crate) fn render(diagnostics: &[Diagnostic]) -> String {
     let mut sources: BTreeMap<&str, Option<Source>> = BTreeMap::new();
     let mut out = String::new();
-    for diagnostic in diagnostics.iter().take(MOST) {
-        let source = diagnostic.file.as_deref().and_then(|file| {
+    let shown: Vec<Diagnostic> = diagnostics.iter().take(MOST).map(harmless).collect();
+    for (diagnostic, original) in shown.iter().zip(diagnostics) {
+        let source = original.file.as_deref().and_then(|file| {
             sources
                 .entry(file)
                 .or_insert_with(|| Source::read(file))
@@ -40,6 +43,20 @@ pub(crate) fn render(diagnostics: &[Diagnostic]) -> String {
     }
     let _ = writeln!(out, "{}", count(diagnostics));
     out
+}
+
+/// The same diagnostic with nothing in it that a terminal would obey.
+fn harmless(diagnostic: &Diagnostic) -> Diagnostic {
+    let shown = |text: &str| visible::one_line(text).into_owned();
+    let mut harmless = diagnostic.clone();
+    harmless.message = shown(&harmless.message);
+    harmless.path = shown(&harmless.path);
+    harmless.hint = harmless.hint.as_deref().map(shown);
+    harmless.file = harmless.file.as_deref().map(shown);
+    for related in &mut harmless.related {
+        related.message = shown(&related.message);
+    }
+    harmless
 }
 
 fn count(diagnostics: &[Diagnostic]) -> String {
@@ -89,18 +106,24 @@ struct Source {
 }
 
 impl Source {
+    /// `None` if it cannot be read a second time: a pipe gives its text once, then waits for ever.
     fn read(file: &str) -> Option<Self> {
+        if !Path::new(file).metadata().ok()?.is_file() {
+            return None;
+        }
         let text = String::from_utf8(read_document(Path::new(file)).ok()?).ok()?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut shown = String::with_capacity(text.len());
         let mut lines = vec![0];
         for line in redact_text(text).split_inclusive('\n') {
-            shown.push_str(line.trim_end_matches(['\r', '\n']));
+            let line = line.trim_end_matches(['\r', '\n']);
+            // The renderer does this to the other control characters. One for one: columns stay.
+            shown.push_str(&line.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{fffd}"));
             shown.push('\n');
             lines.push(shown.len());
         }
         Some(Self {
-            file: file.to_owned(),
+            file: visible::one_line(file).into_owned(),
             text: shown,
             lines,
         })

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -383,6 +385,21 @@ fn migration_shows_first_then_keeps_the_old_file() {
 }
 
 #[test]
+fn a_dry_run_shows_no_secret() {
+    let project = Project::with(
+        "config_version: 1\nlitellm_base: {general_settings: {master_key: sk-very-secret}}\nsecrets: []\n",
+    );
+    for format in ["text", "json"] {
+        let dry = project.run(&["config", "migrate", "--dry-run", "--format", format]);
+        assert!(
+            dry.out.contains("secret_files") && !dry.out.contains("very-secret"),
+            "{}",
+            dry.out
+        );
+    }
+}
+
+#[test]
 fn the_file_is_found_where_it_usually_is() {
     let project = Project::new();
     let nothing = project.run(&["profile", "list"]);
@@ -513,6 +530,153 @@ fn a_reader_that_leaves_early_is_no_error() {
         ),
         (Some(0), "")
     );
+}
+
+#[cfg(unix)]
+fn mkfifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_with_mistakes_in_it_is_read_once() {
+    let project = Project::new();
+    let pipe = project.path("pipe");
+    mkfifo(&pipe);
+    let child = project
+        .command(&["--config", "pipe", "config", "check"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    fs::write(&pipe, "config_version: 2\nprofile: {}\n").unwrap();
+    let answer = Answer::of(child.wait_with_output().unwrap());
+    assert_eq!(answer.code, 1);
+    assert!(answer.err.contains("pipe:2:1"), "{}", answer.err);
+}
+
+#[test]
+fn what_a_document_says_cannot_command_the_terminal() {
+    let project = Project::with(
+        "config_version: 2\nlitellm_base: { \"k\\e[2J\": \"v\\e]0;x\\x9b\" }\nprofiles: { a: {}, b: { \"k\\e[2J\": [1], \"n\\e\": {} } }\n",
+    );
+    project.write(
+        "bad.yaml",
+        "config_version: 2\n\"a\\e[2J\": 1\n\"a\\e[2J\": 2\n\"b\\x9bc\": 1\n",
+    );
+    project.write(
+        "odd.yaml",
+        "config_version: 2 # \u{9b}2J\nwrong: 1 # \u{9b}2J\n",
+    );
+    project.write("old.yaml", "config_version: 1 # \u{9b}2J \u{202e}\n");
+    for args in [
+        &["config", "show"][..],
+        &["profile", "show", "a", "--explain"],
+        &["profile", "show", "\u{1b}]0;x\u{7}"],
+        &["profile", "diff", "a", "b"],
+        &["profile", "diff", "b", "b"],
+        &["config", "check", "--config", "bad.yaml"],
+        &["config", "check", "--config", "odd.yaml"],
+        &["config", "check", "--config", "a\u{1b}[2J.yaml"],
+        &["config", "migrate", "--dry-run", "--config", "old.yaml"],
+        &["profile", "merge", "flowgate.yaml", "flowgate.yaml"],
+    ] {
+        for format in ["text", "json"] {
+            let answer = project.run(&[args, &["--format", format]].concat());
+            let shown = answer.out + &answer.err;
+            let raw = shown.chars().find(|c| c.is_control() && *c != '\n');
+            assert_eq!(raw, None, "{args:?} {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_is_answered_before_the_next_one_is_asked() {
+    let project = Project::new();
+    let mut child = project
+        .command(&["config", "check", "--jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (send, answers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            send.send(line.unwrap()).unwrap();
+        }
+    });
+    // The second question is half asked when the first one has to be answered.
+    for part in ["{\"yaml\": \"\"}\n{\"ya", "ml\": \"\"}\n"] {
+        input.write_all(part.as_bytes()).unwrap();
+        let answer = answers.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(answer.contains("config.empty"), "{answer}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn init_writes_the_file_that_config_names() {
+    let project = Project::new();
+    assert_eq!(project.run(&["--config", "other.yaml", "init"]).code, 0);
+    assert!(project.path("other.yaml").exists() && !project.path("flowgate.yaml").exists());
+    let both = project.run(&["--config", "other.yaml", "init", "third.yaml"]);
+    assert_eq!(both.code, 0, "{}", both.err);
+    assert!(project.path("third.yaml").exists());
+}
+
+#[test]
+fn of_many_inits_at_once_one_writes() {
+    let project = Project::new();
+    let children: Vec<_> = (0..8)
+        .map(|_| {
+            let mut command = project.command(&["init"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let codes = children
+        .into_iter()
+        .map(|mut child| child.wait().unwrap().code());
+    let mut codes: Vec<_> = codes.collect();
+    codes.sort_unstable();
+    assert_eq!(codes[..2], [Some(0), Some(2)]);
+}
+
+#[test]
+fn text_that_cannot_be_read_as_one_document_is_bad_input() {
+    for text in ["a: 1\n---\nb: 2\n", "a: &a [*a]\n"] {
+        let answer = Project::with(text).run(&["config", "check"]);
+        assert_eq!(answer.code, 2, "{text} {}", answer.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_current_directory_that_is_gone_is_said() {
+    let project = Project::new();
+    let flowgate = env!("CARGO_BIN_EXE_flowgate");
+    for command in ["profile list", "--config a.yaml profile list", "init"] {
+        let script = format!("mkdir gone; cd gone; rmdir ../gone; {flowgate} {command}");
+        let mut shell = Command::new("sh");
+        let shell = shell.args(["-c", &script]).current_dir(project.0.path());
+        let answer = Answer::of(shell.output().unwrap());
+        assert_eq!(answer.code, 3, "{command}: {}", answer.err);
+        assert!(
+            answer.err.contains("current directory is gone"),
+            "{command}: {}",
+            answer.err
+        );
+    }
+}
+
+#[test]
+fn an_empty_variable_names_no_file() {
+    let project = Project::with(TWO_PROFILES);
+    let mut command = project.command(&["profile", "list"]);
+    let answer = Answer::of(command.env("FLOWGATE_CONFIG", "").output().unwrap());
+    assert_eq!(answer.out, "  cost\n  plain\n", "{}", answer.err);
 }
 
 #[test]

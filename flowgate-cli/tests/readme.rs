@@ -38,7 +38,8 @@ fn session(block: &str) -> Vec<Shown> {
     shown
 }
 
-/// `…` stands for anything; as a line of its own, for any number of lines.
+/// `…` stands for anything; as a line of its own, for any number of lines. No line at all stands
+/// for nothing printed.
 fn matches(expected: &str, found: &str) -> bool {
     let pieces: Vec<&str> = expected
         .split('…')
@@ -51,7 +52,8 @@ fn matches(expected: &str, found: &str) -> bool {
             _ => return false,
         }
     }
-    pieces.last().is_some_and(|last| last.is_empty()) || rest.trim().is_empty()
+    let open = pieces.len() > 1 && pieces.last().is_some_and(|last| last.is_empty());
+    open || rest.trim().is_empty()
 }
 
 #[test]
@@ -63,10 +65,11 @@ fn the_readme_shows_what_happens() {
     assert!(sessions.len() >= 2);
     for session in sessions {
         let directory = tempfile::tempdir().unwrap();
-        // One shell for the session, so that variables stay; a mark stands after each command.
+        // One shell for the session, so that variables stay; after each command stand two marks
+        // with its exit status between them.
         let script: String = session
             .iter()
-            .map(|shown| format!("{}\nprintf '\\001'\n", shown.command))
+            .map(|shown| format!("{}\nprintf '\\001%s\\002' $?\n", shown.command))
             .collect();
         let output = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{script}")])
@@ -76,14 +79,30 @@ fn the_readme_shows_what_happens() {
             .output()
             .unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
-        let printed: Vec<&str> = printed.split('\u{1}').collect();
-        for (shown, found) in session.iter().zip(printed) {
+        let answers: Vec<_> = printed
+            .split('\u{2}')
+            .filter_map(|answer| answer.split_once('\u{1}'))
+            .collect();
+        assert_eq!(answers.len(), session.len(), "{printed}");
+        for (shown, (found, status)) in session.iter().zip(answers) {
             assert!(
                 matches(&shown.output, found),
                 "$ {}\nshown:\n{}\nfound:\n{found}",
                 shown.command,
                 shown.output
             );
+            assert!(
+                status == "0" || shown.output.contains("error"),
+                "$ {}\nends with {status} and shows no error",
+                shown.command
+            );
         }
     }
+}
+
+#[test]
+fn a_command_shown_without_output_prints_nothing() {
+    assert!(matches("", "") && !matches("", "surprise\n"));
+    assert!(matches("…\n", "anything\n") && matches("a\n…\n", "a\nb\n"));
+    assert!(!matches("a\n…\nc\n", "a\nb\n") && !matches("a\n", "a\nb\n"));
 }

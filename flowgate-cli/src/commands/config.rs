@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flowgate_core::config::{Base, Config, JSON_SCHEMA, resolve_document, resolve_path};
 use flowgate_core::diagnostic::Diagnostic;
-use flowgate_core::redact::redact_document;
+use flowgate_core::redact::{redact_document, redact_text};
 use flowgate_core::runtime;
 use flowgate_core::yaml::{Node, to_yaml};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::now;
 use crate::diff::unified;
 use crate::jsonl::{answer_lines, problem};
 use crate::output::{DIM, Exit, Output, Result, STRONG};
+use crate::visible;
 
 /// The answer of `config check`.
 #[derive(Serialize)]
@@ -64,13 +65,15 @@ fn all_diagnostics(config: &Config) -> Vec<Diagnostic> {
 }
 
 fn is_about_content(diagnostic: &Diagnostic) -> bool {
-    const UNREADABLE: [&str; 6] = [
+    const UNREADABLE: [&str; 8] = [
         "config.not_utf8",
         "config.empty",
         "yaml.syntax",
         "yaml.too_large",
         "yaml.too_deep",
         "yaml.too_many_values",
+        "yaml.many_documents",
+        "yaml.recursive_alias",
     ];
     !UNREADABLE.contains(&diagnostic.code)
 }
@@ -85,7 +88,7 @@ fn summarize(file: &Path, config: &Config, output: &mut Output) -> Result<()> {
     let parts = parts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
     output.text(format_args!(
         "{STRONG}{}{STRONG:#} is right: {}\n",
-        file.display(),
+        visible::one_line(&file.to_string_lossy()),
         parts.join(", ")
     ))
 }
@@ -103,7 +106,7 @@ fn print(config: &Config, output: &mut Output) -> Result {
     if output.is_json() {
         output.json(&document)?;
     } else {
-        output.text(format_args!("{}", to_yaml(&document)))?;
+        output.text(format_args!("{}", visible::lines(&to_yaml(&document))))?;
     }
     Ok(Exit::Done)
 }
@@ -111,12 +114,18 @@ fn print(config: &Config, output: &mut Output) -> Result {
 pub(crate) fn migrate(file: &Path, dry_run: bool, output: &mut Output) -> Result {
     let migrated = runtime::migrate_file(file, dry_run, now())?;
     let changes = &migrated.migration.changes;
+    let diff = || {
+        unified(
+            &redact_text(&migrated.before),
+            &redact_text(&migrated.migration.text),
+        )
+    };
     if output.is_json() {
         output.json(&json!({
             "changed": !changes.is_empty() && !dry_run,
             "changes": changes,
             "backup": migrated.backup,
-            "diff": anstream::adapter::strip_str(&unified(&migrated.before, &migrated.migration.text)).to_string(),
+            "diff": anstream::adapter::strip_str(&diff()).to_string(),
             "remaining": migrated.migration.remaining,
         }))?;
         return Ok(Exit::Done);
@@ -124,25 +133,22 @@ pub(crate) fn migrate(file: &Path, dry_run: bool, output: &mut Output) -> Result
     if changes.is_empty() {
         output.text(format_args!(
             "{STRONG}{}{STRONG:#} is version 2 already\n",
-            file.display()
+            visible::one_line(&file.to_string_lossy())
         ))?;
     } else if dry_run {
-        output.text(format_args!(
-            "{}",
-            unified(&migrated.before, &migrated.migration.text)
-        ))?;
+        output.text(format_args!("{}", diff()))?;
     } else {
         output.text(format_args!(
             "{STRONG}{}{STRONG:#} is version 2 now\n",
-            file.display()
+            visible::one_line(&file.to_string_lossy())
         ))?;
         for change in changes {
-            output.text(format_args!("  {change}\n"))?;
+            output.text(format_args!("  {}\n", visible::one_line(change)))?;
         }
         if let Some(backup) = &migrated.backup {
             output.text(format_args!(
                 "{DIM}the old file is kept as {}{DIM:#}\n",
-                backup.display()
+                visible::one_line(&backup.to_string_lossy())
             ))?;
         }
     }

@@ -3,30 +3,33 @@
 use std::path::Path;
 
 use flowgate_core::config::STARTER;
-use flowgate_core::runtime::{Access, Planned, write_all};
+use flowgate_core::runtime::{Access, Planned, write_all, write_new};
 use serde_json::json;
 
 use crate::output::{Exit, Failure, Output, Result, STRONG};
+use crate::visible;
 
 pub(crate) fn init(file: &Path, force: bool, output: &mut Output) -> Result {
-    if !force && file.symlink_metadata().is_ok() {
+    let planned = Planned {
+        path: file.to_owned(),
+        content: STARTER.to_owned(),
+        access: Access::Keep,
+    };
+    if force {
+        write_all(&[planned])?;
+    } else if !write_new(&planned)? {
         return Err(Failure::Usage(
             "cli.file_exists",
             format!("`{}` is there already", file.display()),
             "name another file, or replace it with `--force`".to_owned(),
         ));
     }
-    write_all(&[Planned {
-        path: file.to_owned(),
-        content: STARTER.to_owned(),
-        access: Access::Keep,
-    }])?;
     if output.is_json() {
         output.json(&json!({ "written": file }))?;
     } else {
         output.text(format_args!(
             "wrote {STRONG}{}{STRONG:#}; next:\n  flowgate config check\n  flowgate profile show balanced --explain\n",
-            file.display()
+            visible::one_line(&file.to_string_lossy())
         ))?;
     }
     Ok(Exit::Done)

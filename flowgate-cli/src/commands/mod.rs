@@ -14,9 +14,13 @@ use crate::args::{Args, Command, ConfigCommand, ProfileCommand};
 use crate::output::{Exit, Failure, Output, Result};
 
 pub(crate) fn run(args: Args, output: &mut Output) -> Result {
-    let file = || config_file(args.config.as_deref());
+    let named = args.config();
+    let file = || config_file(named.as_deref());
     match args.command {
-        Command::Init { file, force } => init::init(&file, force, output),
+        Command::Init { file, force } => {
+            let file = file.or_else(|| named.clone());
+            init::init(&file.unwrap_or_else(|| USUAL[0].into()), force, output)
+        }
         Command::Completions { shell } => completions(shell, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),
@@ -44,23 +48,26 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
     }
 }
 
+/// Where the configuration is if nobody says so.
+const USUAL: [&str; 2] = ["flowgate.yaml", "config/flowgate.yaml"];
+
 /// The file that was named, or the first of the usual ones that is there.
 fn config_file(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    let usual = ["flowgate.yaml", "config/flowgate.yaml"];
-    usual
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-        .ok_or_else(|| {
-            Failure::Usage(
-                "cli.no_config",
-                format!("there is no `{}` and no `{}` here", usual[0], usual[1]),
-                "name a file with `--config`, or write one with `flowgate init`".to_owned(),
-            )
-        })
+    if std::env::current_dir().is_err() {
+        // There is nothing to look for; reading it says why.
+        return Ok(USUAL[0].into());
+    }
+    let mut usual = USUAL.iter().map(PathBuf::from);
+    usual.find(|path| path.exists()).ok_or_else(|| {
+        Failure::Usage(
+            "cli.no_config",
+            format!("there is no `{}` and no `{}` here", USUAL[0], USUAL[1]),
+            "name a file with `--config`, or write one with `flowgate init`".to_owned(),
+        )
+    })
 }
 
 fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::now;
 use crate::jsonl::answer_lines;
 use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG};
+use crate::visible;
 
 pub(crate) fn list(file: &Path, output: &mut Output) -> Result {
     let config = runtime::resolve(&runtime::load(file)?)?;
@@ -23,7 +24,9 @@ pub(crate) fn list(file: &Path, output: &mut Output) -> Result {
         return Ok(Exit::Done);
     }
     for name in names {
-        if active.as_deref() == Some(name) {
+        let is_active = active.as_deref() == Some(name);
+        let name = visible::one_line(name);
+        if is_active {
             output.text(format_args!("{STRONG}* {name}{STRONG:#}\n"))?;
         } else {
             output.text(format_args!("  {name}\n"))?;
@@ -50,7 +53,10 @@ pub(crate) fn show(file: &Path, name: &str, explain: bool, output: &mut Output) 
     if !warnings.is_empty() {
         output.diagnostics(warnings);
     }
-    let lines = profile.explain();
+    let mut lines = profile.explain();
+    for line in &mut lines {
+        line.text = visible::one_line(&line.text).into_owned();
+    }
     let width = lines
         .iter()
         .map(|line| line.text.chars().count())
@@ -82,7 +88,8 @@ struct Shown<'a> {
 fn explanation(line: &ExplainedLine) -> Option<String> {
     let origin = line.origin.as_ref()?;
     let file = origin.file.as_deref().unwrap_or("the text");
-    Some(format!("{}, {file}:{}", origin.layer, origin.span.line))
+    let text = format!("{}, {file}:{}", origin.layer, origin.span.line);
+    Some(visible::one_line(&text).into_owned())
 }
 
 pub(crate) fn diff(file: &Path, from: &str, to: &str, output: &mut Output) -> Result {
@@ -106,18 +113,21 @@ pub(crate) fn diff(file: &Path, from: &str, to: &str, output: &mut Output) -> Re
         print_change(change, output)?;
     }
     if changes.is_empty() {
-        output.text(format_args!("`{from}` and `{to}` are the same\n"))?;
+        output.text(format_args!(
+            "`{}` and `{}` are the same\n",
+            visible::one_line(from),
+            visible::one_line(to)
+        ))?;
     }
     Ok(Exit::Done)
 }
 
 fn print_change(change: &Change, output: &mut Output) -> Result<()> {
     let shown = |node: &Option<Node>| {
-        to_yaml(node.as_ref().unwrap_or(&Node::default()))
-            .trim_end()
-            .to_owned()
+        let text = to_yaml(node.as_ref().unwrap_or(&Node::default()));
+        visible::lines(text.trim_end()).into_owned()
     };
-    let path = &change.path;
+    let path = visible::one_line(&change.path);
     if change.kind != ChangeKind::Added {
         output.text(format_args!(
             "{REMOVED}- {path}: {}{REMOVED:#}\n",
@@ -136,6 +146,7 @@ fn print_change(change: &Change, output: &mut Output) -> Result<()> {
 pub(crate) fn set(file: &Path, name: &str, output: &mut Output) -> Result {
     let config = runtime::resolve(&runtime::load(file)?)?;
     let activation = runtime::activate(&config, name, now())?;
+    let name = visible::one_line(name);
     if output.is_json() {
         output.json(&json!({
             "profile": activation.profile,
@@ -146,8 +157,8 @@ pub(crate) fn set(file: &Path, name: &str, output: &mut Output) -> Result {
     } else if activation.changed {
         output.text(format_args!(
             "profile {STRONG}{name}{STRONG:#} is active\n  active config  {}\n  state          {}\n",
-            activation.active_config.display(),
-            activation.state_file.display()
+            visible::one_line(&activation.active_config.to_string_lossy()),
+            visible::one_line(&activation.state_file.to_string_lossy())
         ))?;
     } else {
         output.text(format_args!(
@@ -181,7 +192,7 @@ pub(crate) fn merge(base: &Path, overlay: &Path, output: &mut Output) -> Result 
     if !warnings.is_empty() {
         output.diagnostics(&warnings);
     }
-    output.text(format_args!("{}", to_yaml(&merged)))?;
+    output.text(format_args!("{}", visible::lines(&to_yaml(&merged))))?;
     Ok(Exit::Done)
 }
 

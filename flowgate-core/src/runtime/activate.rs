@@ -1,13 +1,19 @@
 //! Making a profile the active one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::atomic::make_directory;
+use super::regular::regular;
 use super::{Access, Error, Planned, fetch_secrets, write_all};
 use crate::Timestamp;
 use crate::config::Config;
 use crate::profile::{State, state_json};
+
+/// How long [`activate`] waits for another one to end.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What [`activate`] did.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +38,8 @@ pub struct Activation {
 /// # Errors
 ///
 /// [`Error::Profile`] if the profile or one of its secrets is missing, [`Error::Write`] if a file
-/// cannot be written; the active profile stays as it was.
+/// cannot be written or another activation takes longer than [`LOCK_TIMEOUT`]; the active profile
+/// stays as it was.
 pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activation, Error> {
     let profile = config.profile(name)?;
     let paths = &config.settings().paths;
@@ -45,11 +52,9 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
         directory
     };
     let secrets = fetch_secrets(&profile, directory)?;
-    let header =
-        format!("# Written by FlowGate for the profile `{name}`. Changes made here are lost.\n");
     let active_config = Planned {
         path: PathBuf::from(paths.active_config()),
-        content: header + &profile.render(&secrets)?,
+        content: header(name) + &profile.render(&secrets)?,
         access: Access::Private,
     };
     let state = Planned {
@@ -58,9 +63,9 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
         access: Access::Keep,
     };
 
-    let _held = lock(Path::new(paths.runtime_dir.as_ref() as &str))?;
+    let _held = lock(Path::new(paths.runtime_dir.as_ref() as &str), LOCK_TIMEOUT)?;
     let up_to_date = active_profile(config)?.is_some_and(|state| state.current_profile == name)
-        && fs::read_to_string(&active_config.path).is_ok_and(|text| text == active_config.content);
+        && is_written(&active_config)?;
     let activation = Activation {
         profile: name.to_owned(),
         active_config: active_config.path.clone(),
@@ -73,34 +78,82 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
     Ok(activation)
 }
 
+/// The first line of the active configuration. A line break in the name would end the comment.
+fn header(name: &str) -> String {
+    let name = name.escape_debug();
+    format!("# Written by FlowGate for the profile `{name}`. Changes made here are lost.\n")
+}
+
+/// True if the file has this content already, and nobody but its owner may read it.
+fn is_written(file: &Planned) -> Result<bool, Error> {
+    let found = regular(&file.path).map_err(|error| Error::write(&file.path, &error))?;
+    Ok(found.is_some_and(|metadata| {
+        is_private(&metadata)
+            && metadata.len() == file.content.len() as u64
+            && fs::read_to_string(&file.path).is_ok_and(|text| text == file.content)
+    }))
+}
+
+#[cfg(unix)]
+fn is_private(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o177 == 0
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Metadata) -> bool {
+    true
+}
+
 /// Which profile is active; `None` if none is, or if `state.json` does not say.
 ///
 /// # Errors
 ///
-/// [`Error::Read`] if `state.json` is there and cannot be read.
+/// [`Error::Read`] if `state.json` is there and cannot be read, or is not a regular file.
 pub fn active_profile(config: &Config) -> Result<Option<State>, Error> {
     let path = PathBuf::from(config.settings().paths.state_file());
-    match fs::read(&path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::read(&path, &error)),
-    }
+    let read = || match regular(&path)? {
+        Some(_) => fs::read(&path).map(Some),
+        None => Ok(None),
+    };
+    let bytes = read().map_err(|error| Error::read(&path, &error))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// Waits for the lock of the runtime directory; it is given back when the file is dropped.
-fn lock(runtime_dir: &Path) -> Result<File, Error> {
+fn lock(runtime_dir: &Path, limit: Duration) -> Result<File, Error> {
     let path = runtime_dir.join("profile.lock");
-    let acquire = || {
+    let open = || {
         make_directory(runtime_dir)?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)?;
-        file.lock()?;
-        Ok(file)
+        regular(&path)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true).open(&path)
     };
-    acquire().map_err(|error| Error::write(&path, &error))
+    let file = open().map_err(|error| Error::write(&path, &error))?;
+    let deadline = Instant::now() + limit;
+    // `File::lock` waits without end, so the lock is asked for now and then. An activation holds
+    // it for milliseconds.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(Error::write(&path, &error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(held(path, limit));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+fn held(path: PathBuf, limit: Duration) -> Error {
+    Error::Write {
+        path,
+        reason: format!(
+            "another process has held this lock for {} s",
+            limit.as_secs_f32()
+        ),
+        hint: "end the other `flowgate profile set`, and try again".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +216,73 @@ mod tests {
             "num_retries: 2"
         };
         assert!(active.contains(retries), "{active}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_active_config_that_others_may_read_is_made_private_again() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_dir, config) = project(TWO);
+        let active = activate(&config, "a", 0).unwrap().active_config;
+        fs::set_permissions(&active, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(activate(&config, "a", 1).unwrap().changed);
+        let mode = fs::metadata(&active).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!activate(&config, "a", 2).unwrap().changed);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_a_regular_file_is_refused_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+        let names = ["active_config", "state_file", "lock"];
+        for (name, file) in
+            names
+                .into_iter()
+                .zip(["litellm.active.yaml", "state.json", "profile.lock"])
+        {
+            let (dir, config) = project(TWO);
+            let runtime = dir.path().join(".router/runtime");
+            fs::create_dir_all(&runtime).unwrap();
+            let fifo = runtime.join(file);
+            assert!(mkfifo(&fifo));
+            let error = activate(&config, "a", 0).unwrap_err();
+            assert!(
+                error.is_environment() && error.to_string().contains("a pipe"),
+                "{name}: {error}"
+            );
+            assert!(fs::metadata(&fifo).unwrap().file_type().is_fifo(), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    fn mkfifo(path: &Path) -> bool {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        made.is_ok_and(|status| status.success())
+    }
+
+    #[test]
+    fn a_lock_that_another_holds_is_waited_for_so_long_and_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path(), Duration::ZERO).unwrap();
+        let error = lock(dir.path(), Duration::from_millis(50)).unwrap_err();
+        assert!(
+            error.is_environment() && error.to_string().contains("profile.lock"),
+            "{error}"
+        );
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| lock(dir.path(), LOCK_TIMEOUT).map(drop));
+            thread::sleep(Duration::from_millis(30));
+            drop(held);
+            waits.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_comment_it_stands_in() {
+        let line = header("a\nmaster_key: x\r\u{85}\u{2028}b");
+        assert_eq!(line.matches(['\n', '\r', '\u{85}', '\u{2028}']).count(), 1);
+        assert!(line.ends_with('\n') && header("größe 1").contains("`größe 1`"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 use super::Error;
+use super::regular::regular;
 
 /// A file that is to be written.
 #[derive(Clone, Debug)]
@@ -37,18 +38,49 @@ pub enum Access {
 ///
 /// [`Error::Write`] names the file that could not be written; nothing has changed then.
 pub fn write_all(files: &[Planned]) -> Result<(), Error> {
+    write_with(files, Existing::Replace, File::sync_all)
+        .map_err(|(file, error)| Error::write(&file.path, &error))
+}
+
+/// Writes a file that must not be there yet; false, and nothing is written, if it is. Of several
+/// that try at once, one succeeds.
+///
+/// # Errors
+///
+/// [`Error::Write`] if it cannot be written; nothing has changed then.
+pub fn write_new(file: &Planned) -> Result<bool, Error> {
+    if file.path.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    match write_with(std::slice::from_ref(file), Existing::Refuse, File::sync_all) {
+        Ok(()) => Ok(true),
+        Err((_, error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err((_, error)) => Err(Error::write(&file.path, &error)),
+    }
+}
+
+/// What becomes of a file that is there.
+#[derive(Clone, Copy)]
+enum Existing {
+    Refuse,
+    Replace,
+}
+
+/// As [`write_all`]; `sync` brings a directory to disk.
+fn write_with(
+    files: &[Planned],
+    existing: Existing,
+    sync: fn(&File) -> io::Result<()>,
+) -> Result<(), (&Planned, io::Error)> {
     let mut staged = Vec::new();
     for file in files {
-        staged.push(Staged::new(file).map_err(|error| Error::write(&file.path, &error))?);
+        staged.push(Staged::new(file).map_err(|error| (file, error))?);
     }
-    let mut placed: Vec<Placed> = Vec::new();
-    for (file, planned) in staged.into_iter().zip(files) {
-        match file.place() {
-            Ok(done) => placed.push(done),
-            Err(error) => {
-                placed.into_iter().rev().for_each(Placed::put_back);
-                return Err(Error::write(&planned.path, &error));
-            }
+    let mut placed = Vec::new();
+    for (staged, file) in staged.into_iter().zip(files) {
+        if let Err(error) = staged.place(existing, sync, &mut placed) {
+            placed.into_iter().rev().for_each(Placed::put_back);
+            return Err((file, error));
         }
     }
     Ok(())
@@ -70,18 +102,14 @@ impl Staged {
             }
             Err(error) => return Err(error),
         };
-        let permissions = match fs::metadata(&target) {
-            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            // Renaming would ignore the wish of whoever made it read-only.
-            Ok(metadata) if metadata.permissions().readonly() => {
-                return Err(io::Error::new(
-                    io::ErrorKind::PermissionDenied,
-                    "the file is read-only",
-                ));
-            }
-            Ok(metadata) => Some(metadata.permissions()),
-            Err(_) => None,
-        };
+        let permissions = regular(&target)?.map(|metadata| metadata.permissions());
+        // Renaming would ignore the wish of whoever made it read-only.
+        if permissions.as_ref().is_some_and(Permissions::readonly) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the file is read-only",
+            ));
+        }
         let directory = directory_of(&target);
         make_directory(directory)?;
         let mut new = match (file.access, permissions) {
@@ -99,21 +127,31 @@ impl Staged {
         Ok(Self { target, new })
     }
 
-    fn place(self) -> io::Result<Placed> {
-        let old = match fs::metadata(&self.target) {
-            Ok(metadata) => Some((fs::read(&self.target)?, metadata.permissions())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+    /// Puts the new content in its place and notes in `placed` what was there, as soon as there is
+    /// something to put back.
+    fn place(
+        self,
+        existing: Existing,
+        sync: fn(&File) -> io::Result<()>,
+        placed: &mut Vec<Placed>,
+    ) -> io::Result<()> {
+        // What can fail goes before the rename, as far as it can.
+        let directory = File::open(directory_of(&self.target))?;
+        let old = match regular(&self.target)? {
+            Some(metadata) => Some((fs::read(&self.target)?, metadata.permissions())),
+            None => None,
         };
-        self.new
-            .persist(&self.target)
-            .map_err(|error| error.error)?;
-        // The rename itself is on disk only when its directory is.
-        File::open(directory_of(&self.target))?.sync_all()?;
-        Ok(Placed {
+        let renamed = match existing {
+            Existing::Refuse => self.new.persist_noclobber(&self.target),
+            Existing::Replace => self.new.persist(&self.target),
+        };
+        renamed.map_err(|error| error.error)?;
+        placed.push(Placed {
             target: self.target,
             old,
-        })
+        });
+        // The rename itself is on disk only when its directory is.
+        sync(&directory)
     }
 }
 
@@ -141,7 +179,7 @@ impl Placed {
     }
 }
 
-fn temporary() -> Builder<'static, 'static> {
+pub(super) fn temporary() -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(".flowgate-");
     builder
@@ -155,7 +193,7 @@ fn new_as_umask_says(directory: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(directory)
 }
 
-fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -243,11 +281,60 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (first, fresh) = (dir.path().join("first"), dir.path().join("fresh"));
         fs::write(&first, "old").unwrap();
-        let placed = |path: &Path| Staged::new(&planned(path, "new")).unwrap().place().unwrap();
-        let (a, b) = (placed(&first), placed(&fresh));
-        b.put_back();
-        a.put_back();
+        let files = [planned(&first, "new"), planned(&fresh, "new")];
+        let staged = files.each_ref().map(|file| Staged::new(file).unwrap());
+        let mut placed = Vec::new();
+        for file in staged {
+            file.place(Existing::Replace, File::sync_all, &mut placed)
+                .unwrap();
+        }
+        placed.into_iter().rev().for_each(Placed::put_back);
         assert_eq!(fs::read_to_string(&first).unwrap(), "old");
         assert!(!fresh.exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_synced_puts_the_file_just_placed_back_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, fresh) = (dir.path().join("old"), dir.path().join("fresh"));
+        fs::write(&old, "old").unwrap();
+        let fails = |_: &File| Err(io::Error::other("the disk is on fire"));
+        for path in [&old, &fresh] {
+            let files = [planned(path, "new")];
+            let (_, error) = write_with(&files, Existing::Replace, fails).unwrap_err();
+            assert!(error.to_string().contains("fire"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&old).unwrap(), "old");
+        assert!(!fresh.exists());
+    }
+
+    #[test]
+    fn of_many_that_write_a_new_file_one_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new");
+        let staged: Vec<_> = (0..8)
+            .map(|i| Staged::new(&planned(&path, &i.to_string())).unwrap())
+            .collect();
+        // All have seen that there is no file before the first one writes it.
+        let won: Vec<_> = staged
+            .into_iter()
+            .map(|file| file.place(Existing::Refuse, File::sync_all, &mut Vec::new()))
+            .map(|placed| placed.is_ok())
+            .collect();
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "0");
+        assert!(!write_new(&planned(&path, "x")).unwrap());
+        assert!(write_new(&planned(&dir.path().join("other"), "x")).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = write_all(&[planned(&path, "new")]).unwrap_err();
+        assert!(error.to_string().contains("a socket"), "{error}");
+        assert!(!fs::metadata(&path).unwrap().is_file());
     }
 }

@@ -12,11 +12,26 @@ use crate::yaml::{MAX_BYTES, too_large};
 ///
 /// # Errors
 ///
-/// [`Error::Read`] if a file cannot be read, [`Error::Config`] with everything that is wrong in it.
+/// [`Error::Read`] if a file cannot be read or its path is not UTF-8, [`Error::Config`] with
+/// everything that is wrong in it.
 pub fn load(path: &Path) -> Result<Config, Error> {
-    let config = Config::from_file(&path.to_string_lossy(), &read_document(path)?)?;
+    // Everything the document names is found from this path: one that is nearly right would write
+    // to another directory.
+    let file = utf8(path)?;
+    let config = Config::from_file(file, &read_document(path)?)?;
+    match read_proxy_file(&config, path)? {
+        Some((proxy, bytes)) => Ok(config.with_proxy_file(&proxy, &bytes)?),
+        None => Ok(config),
+    }
+}
+
+/// The second file that a version 3 document at `path` refers to: its path and its content.
+pub(super) fn read_proxy_file(
+    config: &Config,
+    path: &Path,
+) -> Result<Option<(String, Vec<u8>)>, Error> {
     let Some(proxy) = config.proxy_file() else {
-        return Ok(config);
+        return Ok(None);
     };
     let base = BaseDir::of(path)?;
     let proxy = resolve_path(proxy, &base.as_base())?;
@@ -34,7 +49,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         },
         other => other,
     })?;
-    Ok(config.with_proxy_file(&proxy, &bytes)?)
+    Ok(Some((proxy, bytes)))
 }
 
 /// The configuration with every path absolute, seen from the directory of its file (or from the
@@ -61,14 +76,8 @@ impl BaseDir {
         } else {
             absolute.parent().unwrap_or(&absolute)
         };
-        let dir = dir.to_str().ok_or_else(|| Error::Read {
-            path: dir.to_owned(),
-            reason: "the path is not UTF-8".to_owned(),
-            hint: "move the file to a directory whose name is text".to_owned(),
-            environment: true,
-        })?;
         Ok(Self {
-            dir: dir.to_owned(),
+            dir: utf8(dir)?.to_owned(),
             home: std::env::var("HOME")
                 .ok()
                 .filter(|home| home.starts_with('/')),
@@ -83,7 +92,16 @@ impl BaseDir {
     }
 }
 
-/// Reads a file up to the size that is parsed.
+fn utf8(path: &Path) -> Result<&str, Error> {
+    path.to_str().ok_or_else(|| Error::Read {
+        path: path.to_owned(),
+        reason: "the path is not UTF-8".to_owned(),
+        hint: "move the file to a place whose name is text".to_owned(),
+        environment: true,
+    })
+}
+
+/// Reads a file up to the size that is parsed. It may be a pipe, such as `/dev/stdin`.
 ///
 /// # Errors
 ///
@@ -162,6 +180,22 @@ mod tests {
         let error = load(&a).unwrap_err();
         assert!(
             error.is_environment() && error.to_string().contains("leads back to itself"),
+            "{error}"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_path_that_is_not_utf8_is_refused_before_anything_is_read() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff"));
+        fs::create_dir(&odd).unwrap();
+        let path = odd.join("flowgate.yaml");
+        fs::write(&path, "config_version: 2\nprofiles: {a: {}}\n").unwrap();
+        let error = load(&path).unwrap_err();
+        assert!(
+            error.is_environment() && error.to_string().contains("not UTF-8"),
             "{error}"
         );
     }

@@ -1,13 +1,16 @@
 //! Rewriting a configuration file as version 2.
 
-use std::fs::File;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::atomic::{directory_of, temporary};
+use super::load::read_proxy_file;
 use super::{Access, Error, Planned, read_document, write_all};
 use crate::Timestamp;
-use crate::config::{Config, Migration, migrate};
+use crate::config::{Config, Migration, migrate_with_proxy};
+use crate::yaml::{self, Node};
 
 /// A configuration file and what [`migrate_file`] made of it.
 #[derive(Clone, Debug)]
@@ -28,14 +31,15 @@ pub struct MigratedFile {
 ///
 /// # Errors
 ///
-/// As [`migrate`] and [`super::load`]; and [`Error::Write`] if the copy or the new file cannot be
+/// As [`migrate_with_proxy`] and [`super::load`]; and [`Error::Write`] if the copy or the new file cannot be
 /// written. The original is untouched then.
 pub fn migrate_file(path: &Path, dry_run: bool, now: Timestamp) -> Result<MigratedFile, Error> {
     let bytes = read_document(path)?;
     let file = path.to_string_lossy();
     let named = |error: crate::config::Error| Error::from(error.in_file(&file));
     let before = Config::text(&file, &bytes)?.to_owned();
-    let migration = migrate(&before).map_err(named)?;
+    let proxy = proxy_settings(path, &bytes)?;
+    let migration = migrate_with_proxy(&before, &proxy).map_err(named)?;
     if dry_run || migration.changes.is_empty() {
         return Ok(MigratedFile {
             before,
@@ -49,12 +53,28 @@ pub fn migrate_file(path: &Path, dry_run: bool, now: Timestamp) -> Result<Migrat
         content: migration.text.clone(),
         access: Access::Keep,
     };
-    write_all(&[planned])?;
+    // A copy of what is still there helps nobody, and would be in the way of the next attempt.
+    write_all(&[planned]).inspect_err(|_| drop(fs::remove_file(&backup)))?;
     Ok(MigratedFile {
         before,
         migration,
         backup: Some(backup),
     })
+}
+
+/// The proxy's own configuration, if a version 3 document refers to one; null otherwise.
+fn proxy_settings(path: &Path, bytes: &[u8]) -> Result<Node, Error> {
+    // What is wrong with the document is said by the migration.
+    let Ok(config) = Config::from_file(&path.to_string_lossy(), bytes) else {
+        return Ok(Node::default());
+    };
+    let Some((proxy, bytes)) = read_proxy_file(&config, path)? else {
+        return Ok(Node::default());
+    };
+    // Refuses what loading would refuse.
+    config.with_proxy_file(&proxy, &bytes)?;
+    let text = Config::text(&proxy, &bytes)?;
+    Ok(yaml::read(text).root.unwrap_or_default())
 }
 
 /// Writes a copy that never replaces an older one.
@@ -68,14 +88,13 @@ fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error>
     let backup = PathBuf::from(name);
     let write = || -> io::Result<()> {
         let permissions = path.metadata()?.permissions();
-        let mut options = File::options();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&backup)?;
+        let mut file = temporary().tempfile_in(directory_of(path))?;
         file.write_all(content.as_bytes())?;
-        file.set_permissions(permissions)?;
-        file.sync_all()
+        file.as_file().set_permissions(permissions)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&backup)
+            .map(drop)
+            .map_err(|error| error.error)
     };
     write().map_err(|error| Error::write(&backup, &error))?;
     Ok(backup)
@@ -83,8 +102,6 @@ fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error>
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -111,6 +128,36 @@ mod tests {
             "config_version: 2  # mine\nsecret_files: []\n"
         );
         assert_eq!(migrate_file(&path, false, 2).unwrap().backup, None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_leaves_no_copy_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.yaml");
+        fs::write(&path, "config_version: 1\n").unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        assert!(migrate_file(&path, false, 0).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn version_3_keeps_the_address_of_its_proxy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flowgate.yaml");
+        let old = "config_version: 3\npaths: {runtime_dir: run}\ncliproxyapi_plus: {config_file: proxy.yaml}\n";
+        fs::write(&path, old).unwrap();
+        assert!(migrate_file(&path, false, 0).is_err());
+        fs::write(
+            dir.path().join("proxy.yaml"),
+            "port: 9000\nhost: localhost\n",
+        )
+        .unwrap();
+        let before = super::super::load(&path).unwrap();
+        migrate_file(&path, false, 0).unwrap();
+        let after = super::super::load(&path).unwrap();
+        assert_eq!(before.settings().services, after.settings().services);
     }
 
     #[test]

@@ -7,17 +7,19 @@ mod activate;
 mod atomic;
 mod load;
 mod migrate;
+mod regular;
 mod secrets;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use activate::{Activation, activate, active_profile};
-pub use atomic::{Access, Planned, write_all};
+pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
+pub use atomic::{Access, Planned, write_all, write_new};
 pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
 
+use self::regular::NotRegular;
 use crate::diagnostic::Diagnostic;
 use crate::{config, profile};
 
@@ -85,6 +87,14 @@ impl Error {
     }
 
     fn read(path: &Path, error: &io::Error) -> Self {
+        if let Some((reason, hint)) = current_directory_gone(path) {
+            return Self::Read {
+                path: path.to_owned(),
+                reason,
+                hint,
+                environment: true,
+            };
+        }
         let (hint, environment) = match error.kind() {
             io::ErrorKind::NotFound => (
                 "name another file, or write one with `flowgate init`",
@@ -97,6 +107,7 @@ impl Error {
                 "a symbolic link leads back to itself: point it at a file",
                 true,
             ),
+            _ if is_not_regular(error) => ("put a regular file there", true),
             _ => ("look at the file and the disk", true),
         };
         Self::Read {
@@ -108,12 +119,20 @@ impl Error {
     }
 
     fn write(path: &Path, error: &io::Error) -> Self {
+        if let Some((reason, hint)) = current_directory_gone(path) {
+            return Self::Write {
+                path: path.to_owned(),
+                reason,
+                hint,
+            };
+        }
         let hint = match error.kind() {
             io::ErrorKind::PermissionDenied => "give yourself permission to write there",
             io::ErrorKind::ReadOnlyFilesystem => "choose a place on a disk that can be written",
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
             io::ErrorKind::NotADirectory => "a part of the path is a file: choose another place",
             io::ErrorKind::IsADirectory => "a directory has this name: choose another place",
+            _ if is_not_regular(error) => "choose another place",
             _ => "look at the directory and the disk",
         };
         Self::Write {
@@ -122,6 +141,25 @@ impl Error {
             hint: hint.to_owned(),
         }
     }
+}
+
+fn is_not_regular(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<NotRegular>())
+}
+
+/// Reason and hint, if a relative path leads nowhere because the directory it starts in is deleted.
+/// The operating system only says that there is no such file.
+fn current_directory_gone(path: &Path) -> Option<(String, String)> {
+    let gone = path.is_relative()
+        && std::env::current_dir().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    gone.then(|| {
+        (
+            "the current directory is gone".to_owned(),
+            "change to a directory that is there".to_owned(),
+        )
+    })
 }
 
 /// The words of the operating system, without the number behind them.

@@ -4,17 +4,20 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use process_control::{ChildExt, Control};
+use process_control::{ChildExt, Control, ExitStatus};
 use secrecy::SecretString;
 
 use super::plain;
+use super::regular::regular;
 use crate::config::Credential;
 use crate::profile::{CredentialProblem, Error, Profile, Secrets};
 
-/// How long a credential command may take.
+/// How long a credential command may take, until its output is closed and it has ended.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest secret.
@@ -66,7 +69,7 @@ fn fetch(credential: &Credential, directory: &Path) -> Result<SecretString, Prob
         ),
         Credential::Env(name) => (from_environment(name)?, format!("the variable `{name}`")),
         Credential::Command(args) => (
-            from_command(args, directory)?,
+            from_command(args, directory, COMMAND_TIMEOUT)?,
             format!("what `{}` prints", args[0]),
         ),
     };
@@ -83,13 +86,9 @@ fn from_file(path: &Path) -> Result<String, Problem> {
     let at =
         |reason: &str, hint: &str| (format!("`{}`: {reason}", path.display()), hint.to_owned());
     let read = || -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        // Opening a pipe that nobody writes to would wait for ever.
+        regular(path)?;
+        read_bounded(File::open(path)?)
     };
     let bytes = read().map_err(|error| {
         at(
@@ -119,7 +118,7 @@ fn from_environment(name: &str) -> Result<String, Problem> {
     })
 }
 
-fn from_command(args: &[String], directory: &Path) -> Result<String, Problem> {
+fn from_command(args: &[String], directory: &Path, limit: Duration) -> Result<String, Problem> {
     let Some((program, arguments)) = args.split_first() else {
         return Err((
             "the command is empty".to_owned(),
@@ -132,33 +131,68 @@ fn from_command(args: &[String], directory: &Path) -> Result<String, Problem> {
             "run the command by hand to see what it says".to_owned(),
         )
     };
-    let child = Command::new(OsStr::new(program))
+    let mut child = Command::new(OsStr::new(program))
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| failed(&format!("cannot be started: {}", plain(&error))))?;
-    let output = child
-        .controlled_with_output()
-        .time_limit(COMMAND_TIMEOUT)
-        .terminate_for_timeout()
-        .wait()
-        .map_err(|error| failed(&format!("cannot be waited for: {}", plain(&error))))?
-        .ok_or_else(|| {
-            failed(&format!(
-                "takes longer than {} s",
-                COMMAND_TIMEOUT.as_secs()
-            ))
-        })?;
-    if !output.status.success() {
-        return Err(failed(&format!("ended with {}", output.status)));
+    let (output, status) = finish(&mut child, limit)
+        .map_err(|error| failed(&format!("cannot be waited for: {}", plain(&error))))?;
+    match (output, status) {
+        (Some(output), _) if is_too_long(&output) => text(output).map_err(failed),
+        (_, Some(status)) if !status.success() => Err(failed(&format!("ended with {status}"))),
+        (Some(output), Some(_)) => text(output).map_err(failed),
+        _ => Err(failed(&format!(
+            "takes longer than {} s",
+            limit.as_secs_f32()
+        ))),
     }
-    text(output.stdout).map_err(&failed)
+}
+
+/// What a command prints, up to one byte more than a secret can have, and how it ends; `None` for
+/// what does not come in time. It is ended then, or if it prints too much.
+///
+/// It stays in our process group: one of its own would be in the background of the terminal, where
+/// it may not ask for a passphrase, and Ctrl-C would not reach it. So what it started itself may
+/// live on, but is not waited for.
+fn finish(child: &mut Child, limit: Duration) -> io::Result<(Option<Vec<u8>>, Option<ExitStatus>)> {
+    let deadline = Instant::now() + limit;
+    let (send, receive) = mpsc::channel();
+    let stdout = child.stdout.take();
+    // In a thread, because whoever has inherited the pipe can keep it open for ever.
+    let read = move || drop(send.send(stdout.map_or(Ok(Vec::new()), read_bounded)));
+    thread::Builder::new().spawn(read)?;
+    let output = receive.recv_timeout(limit).ok().transpose()?;
+    let left = match &output {
+        Some(output) if !is_too_long(output) => deadline.saturating_duration_since(Instant::now()),
+        _ => Duration::ZERO,
+    };
+    let status = child
+        .controlled()
+        .time_limit(left)
+        .terminate_for_timeout()
+        .wait()?;
+    if status.is_none() {
+        // It has been ended; this takes it off the list of processes.
+        child.wait()?;
+    }
+    Ok((output, status))
+}
+
+fn read_bounded(input: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    input.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn is_too_long(bytes: &[u8]) -> bool {
+    bytes.len() as u64 > MAX_BYTES
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, &'static str> {
-    if bytes.len() as u64 > MAX_BYTES {
+    if is_too_long(&bytes) {
         return Err("gives more than a secret can be long");
     }
     String::from_utf8(bytes).map_err(|_| "does not give UTF-8 text")
@@ -174,8 +208,6 @@ mod tests {
     use crate::config::Config;
 
     fn fetch_all(upstream: &str) -> Result<Secrets, String> {
-        let names: Vec<&str> = upstream.split(':').next().into_iter().collect();
-        drop(names);
         let config = Config::from_yaml(&format!(
             "config_version: 2\ncredentials: {{ upstream: {{ {upstream} }} }}\nprofiles: {{ p: {{}} }}\nlitellm_base:\n  model_list:\n    - {{ model_name: m, litellm_params: {{ api_key_ref: a }} }}\n    - {{ model_name: m, litellm_params: {{ api_key_ref: b }} }}\n"
         ))
@@ -231,5 +263,41 @@ mod tests {
             error.contains("is empty") && error.contains("is a directory"),
             "{error}"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_never_stops_printing_is_ended() {
+        let args = ["yes", "aaa"].map(str::to_owned);
+        let start = Instant::now();
+        let (message, _) = from_command(&args, Path::new("/"), COMMAND_TIMEOUT).unwrap_err();
+        assert!(message.contains("more than a secret"), "{message}");
+        assert!(start.elapsed() < COMMAND_TIMEOUT / 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_time_limit_holds_for_what_the_command_started_too() {
+        for script in ["echo sk; sleep 20 &", "echo sk; exec >&-; sleep 20"] {
+            let args = ["sh", "-c", script].map(str::to_owned);
+            let start = Instant::now();
+            let limit = Duration::from_millis(500);
+            let (message, _) = from_command(&args, Path::new("/"), limit).unwrap_err();
+            assert!(message.contains("takes longer than 0.5 s"), "{message}");
+            assert!(start.elapsed() < Duration::from_secs(10), "{script}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_read_as_a_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for file in [pipe.as_path(), Path::new("/dev/zero")] {
+            let (message, _) = from_file(file).unwrap_err();
+            assert!(message.contains("a pipe"), "{message}");
+        }
     }
 }
