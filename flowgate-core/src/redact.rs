@@ -82,9 +82,11 @@ fn redact_entry(entry: &Entry) -> Entry {
 pub fn redact_line(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
+    let mut in_braces = false;
     while let Some(colon) = rest.find(':') {
         let (before, after) = rest.split_at(colon + 1);
         out.push_str(before);
+        in_braces |= before.contains('{');
         rest = after;
         let key = before[..colon].trim_end().trim_end_matches(['"', '\'']);
         let start = key
@@ -97,7 +99,7 @@ pub fn redact_line(line: &str) -> String {
         }
         let blank = rest.len() - rest.trim_start().len();
         let value = &rest[blank..];
-        let end = end_of_value(value, out.contains('{'));
+        let end = end_of_value(value, in_braces);
         out.push_str(&rest[..blank]);
         if value[..end].starts_with("os.environ/") {
             out.push_str(&value[..end]);
@@ -118,9 +120,14 @@ fn end_of_value(text: &str, in_braces: bool) -> usize {
     if quoted > 0 && rest.trim_start().starts_with([',', '}', ']', '#']) {
         return quoted;
     }
-    let brace = rest.find([',', '}']).filter(|_| in_braces);
-    let end = brace.into_iter().chain(rest.find(" #")).min();
-    quoted + end.map_or(rest, |end| &rest[..end]).trim_end().len()
+    let brace = if in_braces {
+        rest.find([',', '}'])
+    } else {
+        None
+    };
+    let rest = brace.map_or(rest, |end| &rest[..end]);
+    let rest = rest.find(" #").map_or(rest, |end| &rest[..end]);
+    quoted + rest.trim_end().len()
 }
 
 /// Where a quoted text ends.

@@ -1,4 +1,4 @@
-//! A redacted line is as long as the line, and redacting it again changes nothing.
+//! A redacted line differs from the line only in characters that became `*`.
 
 #![no_main]
 
@@ -8,5 +8,6 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|line: &str| {
     let redacted = redact_line(line);
     assert_eq!(redacted.chars().count(), line.chars().count());
-    assert_eq!(redact_line(&redacted), redacted);
+    let mut pairs = redacted.chars().zip(line.chars());
+    assert!(pairs.all(|(shown, written)| shown == written || shown == '*'));
 });
