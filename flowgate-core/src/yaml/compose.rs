@@ -72,24 +72,28 @@ pub(crate) fn too_large(bytes: u64) -> Diagnostic {
     .hint("is this the right file?")
 }
 
-/// The positions of the first two entries with the same key.
-pub(super) fn duplicate(entries: &[Entry]) -> Option<(usize, usize)> {
+/// The positions of entries whose key an earlier entry has, each after that of the earlier one, in
+/// order.
+pub(super) fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
     // Small mappings, nearly all, are cheaper to compare than to index.
     if entries.len() <= 16 {
-        return (1..entries.len()).find_map(|again| {
-            let first = entries[..again]
+        let same = |again: usize| {
+            entries[..again]
                 .iter()
-                .position(|e| e.key == entries[again].key)?;
-            Some((first, again))
-        });
+                .position(|e| e.key == entries[again].key)
+        };
+        return (1..entries.len())
+            .filter_map(|again| Some((same(again)?, again)))
+            .collect();
     }
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
-    order
-        .windows(2)
-        .filter(|pair| entries[pair[0]].key == entries[pair[1]].key)
-        .map(|pair| (pair[0], pair[1]))
-        .min_by_key(|(_, again)| *again)
+    let mut pairs: Vec<(usize, usize)> = order
+        .chunk_by(|&a, &b| entries[a].key == entries[b].key)
+        .flat_map(|same| same[1..].iter().map(|&again| (same[0], again)))
+        .collect();
+    pairs.sort_unstable_by_key(|&(_, again)| again);
+    pairs
 }
 
 /// Nothing further can be read; the reason is among the problems.
@@ -121,7 +125,8 @@ enum Container {
 }
 
 struct Key {
-    text: String,
+    /// `None` if it is not text.
+    text: Option<String>,
     span: Span,
     /// The YAML 1.1 merge key, kept because people use it to share settings.
     merge: bool,
@@ -266,23 +271,25 @@ impl Composer {
         match &mut frame.container {
             Container::Sequence(items) => items.push(node),
             Container::Mapping { entries, key } => match key.take() {
-                Some(known) => entries.push(Entry {
+                // The problem is reported already, and the document refused.
+                Some(Key { text: None, .. }) => {}
+                Some(Key {
+                    text: Some(text),
+                    span: key_span,
+                    merge,
+                }) => entries.push(Entry {
                     // A real key can never hold this mark: control characters are refused.
-                    key: if known.merge {
-                        MERGE.to_owned()
-                    } else {
-                        known.text
-                    },
-                    key_span: known.span,
+                    key: if merge { MERGE.to_owned() } else { text },
+                    key_span,
                     value: node,
                 }),
                 None => {
                     let span = node.span;
                     let text = match node.value {
-                        Value::String(text) => text,
+                        Value::String(text) => Some(text),
                         _ => {
                             self.problems.push(bad_key(&node));
-                            String::new()
+                            None
                         }
                     };
                     *key = Some(Key { text, span, merge });
@@ -293,30 +300,19 @@ impl Composer {
     }
 
     /// Applies merge keys and refuses duplicates.
-    fn finish_mapping(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
-        let mut entries = entries;
-        while let Some((first, again)) = duplicate(&entries) {
-            let duplicate = entries.remove(again);
-            // Keys that are not text are reported already, and all look empty.
-            if duplicate.key.is_empty()
-                && self.problems.iter().any(|p| p.span == duplicate.key_span)
-            {
-                continue;
-            }
-            let name = if duplicate.key == MERGE {
-                "<<"
-            } else {
-                &duplicate.key
+    fn finish_mapping(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let duplicates = duplicates(&entries);
+        for &(first, again) in &duplicates {
+            let name = match entries[again].key.as_str() {
+                MERGE => "<<",
+                key => key,
             };
             let message = format!("duplicate key `{name}`");
             self.problems.push(
-                Diagnostic::error("yaml.duplicate_key", duplicate.key_span, message)
+                Diagnostic::error("yaml.duplicate_key", entries[again].key_span, message)
                     .related(entries[first].key_span, "first written here")
                     .hint("remove one of them: only one value can count"),
             );
-            if self.problems.len() > 100 {
-                break;
-            }
         }
         let Some(position) = entries.iter().position(|entry| entry.key == MERGE) else {
             return entries;

@@ -269,7 +269,7 @@ impl<'de> Deserialize<'de> for Node {
                 while let Some((key, value)) = map.next_entry::<String, Node>()? {
                     entries.push(Entry::new(key, value));
                 }
-                if let Some((_, again)) = compose::duplicate(&entries) {
+                if let Some(&(_, again)) = compose::duplicates(&entries).first() {
                     let key = &entries[again].key;
                     return Err(de::Error::custom(format!("duplicate key `{key}`")));
                 }
