@@ -1,5 +1,7 @@
 //! Without features the core reaches nothing outside: no runtime, no network, no files, no clock.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::process::Command;
 
 fn dependencies(features: &[&str]) -> Vec<String> {

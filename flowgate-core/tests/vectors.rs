@@ -1,5 +1,7 @@
 //! The vectors that every language runs.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::collections::BTreeMap;
 
 use flowgate_core::config::{Base, Config, resolve_path};

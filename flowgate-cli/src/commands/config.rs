@@ -246,7 +246,7 @@ pub(crate) fn resolve_lines() -> Result {
             },
             (None, Some(input)) => resolve_path(&input, &base)
                 .map(Resolved::Output)
-                .map_err(|message| problem("config.invalid_value", &message)),
+                .map_err(|error| problem(error.code(), &error.to_string())),
             _ => Err(problem(
                 "cli.bad_line",
                 "a line has either `config` or `input`",

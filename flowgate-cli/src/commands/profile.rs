@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flowgate_core::config::Config;
 use flowgate_core::profile::{Change, ChangeKind, ExplainedLine, merge_documents};
-use flowgate_core::redact::redact_document;
+use flowgate_core::redact::{redact_at, redact_document};
 use flowgate_core::yaml::{self, Node, to_yaml};
 use flowgate_core::{config, diagnostic::Diagnostic, runtime};
 use serde::{Deserialize, Serialize};
@@ -87,7 +87,17 @@ fn explanation(line: &ExplainedLine) -> Option<String> {
 
 pub(crate) fn diff(file: &Path, from: &str, to: &str, output: &mut Output) -> Result {
     let config = runtime::load(file)?;
-    let changes = config.profile(from)?.diff(&config.profile(to)?);
+    let mut changes = config.profile(from)?.diff(&config.profile(to)?);
+    for change in &mut changes {
+        change.before = change
+            .before
+            .as_ref()
+            .map(|node| redact_at(&change.path, node));
+        change.after = change
+            .after
+            .as_ref()
+            .map(|node| redact_at(&change.path, node));
+    }
     if output.is_json() {
         output.json(&changes)?;
         return Ok(Exit::Done);
@@ -103,14 +113,7 @@ pub(crate) fn diff(file: &Path, from: &str, to: &str, output: &mut Output) -> Re
 
 fn print_change(change: &Change, output: &mut Output) -> Result<()> {
     let shown = |node: &Option<Node>| {
-        // The last key decides whether the value is a secret.
-        let key = change.path.rsplit('.').next().unwrap_or_default();
-        let entry = yaml::Entry::new(key, node.clone().unwrap_or_default());
-        let hidden = redact_document(&Node::new(yaml::Value::Mapping(vec![entry])));
-        hidden
-            .get(key)
-            .map(to_yaml)
-            .unwrap_or_default()
+        to_yaml(node.as_ref().unwrap_or(&Node::default()))
             .trim_end()
             .to_owned()
     };

@@ -1,13 +1,14 @@
-//! A redacted line differs from the line only in characters that became `*`.
+//! A redacted text differs from the text only in characters that became `*`.
 
 #![no_main]
 
-use flowgate_core::redact::redact_line;
+use flowgate_core::redact::redact_text;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|line: &str| {
-    let redacted = redact_line(line);
-    assert_eq!(redacted.chars().count(), line.chars().count());
-    let mut pairs = redacted.chars().zip(line.chars());
+fuzz_target!(|text: &str| {
+    let redacted = redact_text(text);
+    assert_eq!(redacted.chars().count(), text.chars().count());
+    let mut pairs = redacted.chars().zip(text.chars());
     assert!(pairs.all(|(shown, written)| shown == written || shown == '*'));
+    assert_eq!(redacted.lines().count(), text.lines().count());
 });

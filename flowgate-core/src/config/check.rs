@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::paths::{Base, resolve_path};
+use super::paths::{Base, lead};
 use super::schema::Settings;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::yaml::{Entry, Node, Value};
@@ -66,7 +66,7 @@ fn paths(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     for (key, file) in &files {
         let entry = document.get("paths").and_then(|paths| paths.entry(key));
         let span = entry.map_or_else(Span::default, |entry| entry.value.span);
-        let Ok(leads) = resolve_path(file, &base) else {
+        let Ok(leads) = lead(file, &base) else {
             continue;
         };
         match known.get(&leads) {
@@ -433,30 +433,28 @@ fn accounts(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>
         if let Some((id, span)) = account
             .get("id")
             .and_then(|id| Some((id.as_str()?, id.span)))
+            && let Some(first) = known.insert(id, span)
         {
-            if let Some(first) = known.insert(id, span) {
-                problems.push(
-                    Diagnostic::error(
-                        "config.duplicate_account",
-                        span,
-                        format!("there are two accounts `{id}`"),
-                    )
-                    .at(format!("accounts.pool[{index}].id"))
-                    .related(first, "the first one")
-                    .hint("give each account a name of its own"),
-                );
-            }
+            problems.push(
+                Diagnostic::error(
+                    "config.duplicate_account",
+                    span,
+                    format!("there are two accounts `{id}`"),
+                )
+                .at(format!("accounts.pool[{index}].id"))
+                .related(first, "the first one")
+                .hint("give each account a name of its own"),
+            );
         }
         if let Some((name, span)) = account
             .get("credential")
             .and_then(|name| Some((name.as_str()?, name.span)))
+            && !credentials.contains(name)
         {
-            if !credentials.contains(name) {
-                problems.push(
-                    unknown_credential(name, span, &credentials)
-                        .at(format!("accounts.pool[{index}].credential")),
-                );
-            }
+            problems.push(
+                unknown_credential(name, span, &credentials)
+                    .at(format!("accounts.pool[{index}].credential")),
+            );
         }
     }
     let weightless = settings.accounts.as_ref().is_some_and(|accounts| {

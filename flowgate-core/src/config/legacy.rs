@@ -1,7 +1,5 @@
 //! Documents of version 1 and 3, brought into the shape of version 2.
 
-use std::collections::BTreeSet;
-
 use serde::Deserialize;
 
 use super::schema::{Auth, Version};
@@ -45,9 +43,19 @@ pub(super) fn normalize(document: &mut Node, problems: &mut Vec<Diagnostic>) -> 
     } else {
         rename_old_keys(document, &mut legacy, problems);
     }
-    if let Some(entry) = document.get_mut("config_version") {
-        if matches!(entry.value, Value::Integer(1..=3)) {
-            entry.value = Value::Integer(super::CURRENT_VERSION.into());
+    match document.get_mut("config_version") {
+        Some(Node {
+            value: Value::Integer(version @ 1..=3),
+            ..
+        }) => {
+            *version = super::CURRENT_VERSION.into();
+        }
+        Some(_) => {}
+        None => {
+            let version = Node::new(Value::Integer(super::CURRENT_VERSION.into()));
+            if let Some(entries) = document.entries_mut() {
+                entries.insert(0, Entry::new("config_version", version));
+            }
         }
     }
     legacy
@@ -183,10 +191,8 @@ fn add_secret_files(entries: &mut Vec<Entry>, secrets: Entry) {
                 },
             ..
         }) => {
-            let text = |file: &Node| file.as_str().map(str::to_owned);
-            let mut known: BTreeSet<String> = files.iter().filter_map(text).collect();
             for file in secrets.value.items().unwrap_or_default() {
-                if text(file).is_none_or(|text| known.insert(text)) {
+                if !files.iter().any(|known| known.value == file.value) {
                     files.push(file.clone());
                 }
             }

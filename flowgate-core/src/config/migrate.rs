@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Entry, Node, Value};
 
 /// A document as version 2, and what had to change for it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Migration {
     /// The new text: the old one with comments, order, quoting and anchors kept.
@@ -17,6 +17,16 @@ pub struct Migration {
     pub changes: Vec<String>,
     /// What is still wrong with the document, which migration leaves to its author.
     pub remaining: Vec<Diagnostic>,
+}
+
+impl std::fmt::Debug for Migration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Migration")
+            .field("text", &crate::redact::redact_text(&self.text))
+            .field("changes", &self.changes)
+            .field("remaining", &self.remaining)
+            .finish()
+    }
 }
 
 /// Rewrites a document of version 1 or 3, or one that uses their keys, as version 2.
@@ -45,11 +55,10 @@ pub fn migrate(text: &str) -> Result<Migration, Error> {
     let after = Config::from_yaml(&text);
     if !changes.is_empty() && !keeps_its_promise(before, &text, after.as_ref().ok()) {
         let message = "the document is written in a way that cannot be rewritten safely";
-        let start = Span::default();
         return Err(invalid(
             None,
             vec![
-                Diagnostic::error("config.cannot_migrate", start, message)
+                Diagnostic::error("config.cannot_migrate", Span::default(), message)
                     .hint("write its old keys as plain `key: value` lines, or rename them by hand"),
             ],
         ));
@@ -89,19 +98,33 @@ fn keeps_its_promise(before: Node, text: &str, after: Option<&Config>) -> bool {
     let Ok(before) = Config::from_document(None, before, Vec::new()) else {
         return settled;
     };
-    // Equal as JSON: where things stand and the order of keys do not count.
-    let passed_on = |config: &Config, key| serde_json::to_value(config.document.get(key)).ok();
-    settled
-        && after.is_some_and(|after| {
-            before.settings == after.settings
-                && ["litellm_base", "profiles"]
-                    .iter()
-                    .all(|key| passed_on(&before, key) == passed_on(after, key))
-        })
+    settled && after.is_some_and(|after| same_content(before.document(), after.document()))
+}
+
+/// The same values under the same keys, wherever they stand.
+fn same_content(a: &Node, b: &Node) -> bool {
+    match (&a.value, &b.value) {
+        (Value::Mapping(a), Value::Mapping(b)) => {
+            // Nearly every key is where it was.
+            let found = |(index, entry): (usize, &Entry)| {
+                let same_place = b.get(index).filter(|other| other.key == entry.key);
+                same_place
+                    .or_else(|| b.iter().find(|other| other.key == entry.key))
+                    .is_some_and(|other| same_content(&entry.value, &other.value))
+            };
+            a.len() == b.len() && a.iter().enumerate().all(found)
+        }
+        (Value::Sequence(a), Value::Sequence(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_content(a, b))
+        }
+        (a, b) => a == b,
+    }
 }
 
 struct Edits<'t> {
     text: &'t str,
+    /// How this text ends its lines.
+    newline: &'static str,
     lines: Vec<usize>,
     /// The whole document is written in braces, as in JSON.
     flow: bool,
@@ -120,6 +143,7 @@ impl<'t> Edits<'t> {
         lines.extend(text.match_indices('\n').map(|(at, _)| at + 1));
         let mut edits = Self {
             text,
+            newline: if text.contains("\r\n") { "\r\n" } else { "\n" },
             lines,
             flow: false,
             edits: Vec::new(),
@@ -205,7 +229,7 @@ impl<'t> Edits<'t> {
                 let line = if self.flow {
                     format!("{}: 2, ", self.quoted(start, "config_version"))
                 } else {
-                    format!("config_version: 2\n{}", self.margin(start))
+                    format!("config_version: 2{}{}", self.newline, self.margin(start))
                 };
                 self.edits.push((start..start, line));
                 self.changes.push("config_version: 2 is added".to_owned());
@@ -260,11 +284,12 @@ impl<'t> Edits<'t> {
             self.edits.push((end..end, "}".to_owned()));
             return;
         }
+        let indent = self.margin(key.start);
         let providers = self.quoted(key.start, "providers");
         let auth = self.quoted(key.start, "auth");
         self.edits.push((
             key.clone(),
-            format!("{auth}:\n{}  {providers}", self.margin(key.start)),
+            format!("{auth}:{}{indent}  {providers}", self.newline),
         ));
         self.indent_after(key.end, self.range(oauth.value.span).end);
     }
@@ -329,7 +354,8 @@ impl<'t> Edits<'t> {
         self.edits.push((
             key.start..end,
             format!(
-                "services:\n{}  cliproxyapi_plus: {service}",
+                "services:{}{}  cliproxyapi_plus: {service}",
+                self.newline,
                 self.margin(key.start)
             ),
         ));
@@ -367,7 +393,7 @@ impl<'t> Edits<'t> {
         }
         out.push_str(&self.text[at..]);
         if !out.ends_with('\n') && !out.is_empty() {
-            out.push('\n');
+            out.push_str(self.newline);
         }
         out
     }
@@ -490,7 +516,7 @@ secret_files: []
         );
         assert_eq!(
             text("\u{feff}paths: {}\r\n"),
-            "\u{feff}config_version: 2\npaths: {}\r\n"
+            "\u{feff}config_version: 2\r\npaths: {}\r\n"
         );
         assert_eq!(
             text("{\"paths\": {}}"),

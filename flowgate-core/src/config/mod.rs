@@ -22,7 +22,7 @@ pub use schema::{
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Node, Read, Value};
 
 /// The version of the document that this release writes.
 pub const CURRENT_VERSION: u32 = 2;
@@ -54,13 +54,23 @@ pub const STARTER: &str = include_str!("starter.yaml");
 /// assert_eq!(problem.hint.as_deref(), Some("did you mean `profiles`?"));
 /// # Ok::<(), flowgate_core::config::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     file: Option<String>,
     document: Node,
     settings: Settings,
     warnings: Vec<Diagnostic>,
     proxy_file: Option<PathText>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The document says it all, with its secrets hidden.
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .field("document", &self.document)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a text is not a configuration.
@@ -137,10 +147,15 @@ impl Config {
     }
 
     fn read(file: Option<&str>, text: &str) -> Result<Self, Error> {
-        let (document, problems) = match yaml::parse(text) {
-            Ok((Some(document), warnings)) => (document, warnings),
-            Ok((None, _)) => return Err(invalid(file, vec![empty()])),
-            Err(problems) => return Err(invalid(file, problems)),
+        let Read {
+            root,
+            complete,
+            problems,
+        } = yaml::read(text);
+        let document = match root {
+            Some(document) if complete => document,
+            None if complete && problems.is_empty() => return Err(invalid(file, vec![empty()])),
+            _ => return Err(invalid(file, problems)),
         };
         Self::from_document(file, document, problems)
     }

@@ -1,7 +1,8 @@
 //! Paths as people write them, and where they lead. Text only: nothing is looked up.
 
 use super::schema::Paths;
-use crate::diagnostic::Diagnostic;
+use super::{Error, invalid};
+use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Node, Value};
 
 /// Where the paths of a document start.
@@ -20,7 +21,7 @@ pub struct Base<'a> {
 ///
 /// # Errors
 ///
-/// Says what is wrong with a path that is blank, a URL, of another user (`~name`), or that needs a
+/// [`Error::Invalid`] for a path that is blank, a URL, of another user (`~name`), or that needs a
 /// home directory which is not known.
 ///
 /// # Example
@@ -33,7 +34,15 @@ pub struct Base<'a> {
 /// assert_eq!(resolve_path("~/keys/main", &base).unwrap(), "/home/dev/keys/main");
 /// assert_eq!(resolve_path("/etc//key", &base).unwrap(), "/etc/key");
 /// ```
-pub fn resolve_path(text: &str, base: &Base<'_>) -> Result<String, String> {
+pub fn resolve_path(text: &str, base: &Base<'_>) -> Result<String, Error> {
+    lead(text, base).map_err(|reason| {
+        let problem = super::text::refusal(Span::default(), &reason);
+        invalid(None, vec![problem])
+    })
+}
+
+/// [`resolve_path`] with `problem\nhint` for what is wrong.
+pub(super) fn lead(text: &str, base: &Base<'_>) -> Result<String, String> {
     check_path_text(text)?;
     if text.starts_with('/') {
         return Ok(join("", text, false));
@@ -63,16 +72,9 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
         let Value::String(text) = &node.value else {
             return;
         };
-        match resolve_path(text, base) {
+        match lead(text, base) {
             Ok(resolved) => node.value = Value::String(resolved),
-            Err(reason) => {
-                let (message, hint) = reason.split_once('\n').unwrap_or((&reason, "write a path"));
-                problems.push(
-                    Diagnostic::error("config.invalid_value", node.span, message)
-                        .at(path())
-                        .hint(hint),
-                );
-            }
+            Err(reason) => problems.push(super::text::refusal(node.span, &reason).at(path())),
         }
     };
     for entry in children(document.get_mut("paths")) {

@@ -2,6 +2,7 @@
 //! these types.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -167,8 +168,8 @@ pub struct Service {
     pub depends_on: Vec<ServiceName>,
 }
 
-/// How to start a program.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// How to start a program. `{:?}` hides arguments and variables, which may be secrets.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Command {
@@ -182,6 +183,16 @@ pub struct Command {
     /// Environment variables that are set for it, beside the inherited ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<Name, String>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("program", &self.args.first())
+            .field("cwd", &self.cwd)
+            .field("env", &self.env.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 fn program_and_arguments<'de, D: Deserializer<'de>>(
@@ -265,7 +276,7 @@ pub struct Credentials {
 }
 
 /// Where a secret is found. Exactly one.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Credential {
@@ -275,6 +286,16 @@ pub enum Credential {
     Env(NonBlank),
     /// What this program prints, without blanks around it; no shell is involved.
     Command(#[serde(deserialize_with = "program_and_arguments")] Vec<String>),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            Self::Command(args) => f.debug_tuple("Command").field(&args.first()).finish(),
+        }
+    }
 }
 
 /// A part of the document that FlowGate passes on: any mapping.
@@ -291,7 +312,7 @@ impl<'de> Deserialize<'de> for Section {
         impl<'de> de::Visitor<'de> for AnyMapping {
             type Value = Section;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a mapping")
             }
 

@@ -34,6 +34,17 @@ pub(super) fn utf8<'b>(file: Option<&str>, bytes: &'b [u8]) -> Result<&'b str, E
     })
 }
 
+/// The problem of a text that a check refused with `problem\nhint`.
+pub(super) fn refusal(span: Span, reason: &str) -> Diagnostic {
+    let (message, hint) = reason.split_once('\n').unwrap_or((reason, ""));
+    let problem = Diagnostic::error("config.invalid_value", span, message);
+    if hint.is_empty() {
+        problem
+    } else {
+        problem.hint(hint)
+    }
+}
+
 /// Defines a text that is checked when it is read. The check gives `problem\nhint`.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:expr, $($schema:tt)*) => {

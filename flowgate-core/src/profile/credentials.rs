@@ -96,14 +96,14 @@ impl Profile<'_> {
             let Some(params) = model.get_mut("litellm_params").and_then(Node::entries_mut) else {
                 continue;
             };
-            if let Err(name) = put_in(params, secrets) {
-                if missing.iter().all(|known| known.name != name) {
-                    missing.push(CredentialProblem::new(
-                        name,
-                        "there is no such secret",
-                        "describe it under `credentials.upstream`",
-                    ));
-                }
+            if let Err(name) = put_in(params, secrets)
+                && missing.iter().all(|known| known.name != name)
+            {
+                missing.push(CredentialProblem::new(
+                    name,
+                    "there is no such secret",
+                    "describe it under `credentials.upstream`",
+                ));
             }
         }
         if missing.is_empty() {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::merge::visit_node;
+use crate::redact::redact_at;
 use crate::yaml::Node;
 
 /// One leaf that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// The leaf, such as `litellm_settings.num_retries`.
@@ -19,6 +20,18 @@ pub struct Change {
     pub before: Option<Node>,
     /// Its value after; `None` if it is not there.
     pub after: Option<Node>,
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |node: &Option<Node>| node.as_ref().map(|node| redact_at(&self.path, node));
+        f.debug_struct("Change")
+            .field("path", &self.path)
+            .field("kind", &self.kind)
+            .field("before", &shown(&self.before))
+            .field("after", &shown(&self.after))
+            .finish()
+    }
 }
 
 /// How a leaf differs.

@@ -2,19 +2,22 @@
 
 use std::fmt::Write;
 
+use super::suspicion::Suspicions;
 use super::{DELETE, Index};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Node, Value};
 
 /// Two documents, one laid over the other, without a copy of either.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Merged<'d> {
-    /// A mapping that both documents have, or a non-empty one from either.
+    /// A mapping that both documents have, or one from the overlay that removes keys.
     Mapping {
         /// Keys and values: those of the base in their order, then what the overlay adds.
         entries: Vec<(&'d str, Merged<'d>)>,
         /// Where the mapping was written first.
         span: Span,
+        /// True if only the overlay has it.
+        overlaid: bool,
     },
     /// Anything else, as one of the documents has it.
     Leaf {
@@ -27,30 +30,79 @@ pub enum Merged<'d> {
 
 /// Lays `overlay` over `base`: mappings are merged, everything else replaces, `$delete` removes.
 ///
-/// The diagnostics are warnings about changes that are probably not meant. Nulls replace like any
-/// value.
-pub fn merge<'d>(base: &'d Node, overlay: &'d Node) -> (Merged<'d>, Vec<Diagnostic>) {
-    let mut merger = Merger::default();
-    let merged = match overlay.value {
+/// Nulls replace like any value.
+pub fn merge<'d>(base: &'d Node, overlay: &'d Node) -> Merged<'d> {
+    match overlay.value {
         // Nothing laid over something changes nothing, at the root alone.
-        Value::Null => merger.take(base, false),
-        _ => merger.merge(base, overlay),
-    };
-    (merged, merger.warnings)
+        Value::Null => take(base, false),
+        _ => lay_over(base, overlay),
+    }
 }
 
-/// [`merge`] with the result written out.
+/// [`merge`] with the result written out, and warnings about changes that are probably not meant.
 pub fn merge_documents(base: &Node, overlay: &Node) -> (Node, Vec<Diagnostic>) {
-    let (merged, warnings) = merge(base, overlay);
-    (merged.to_node(), warnings)
+    let warnings = Suspicions::new(base).about(overlay);
+    (merge(base, overlay).to_node(), warnings)
 }
 
-impl<'d> Merged<'d> {
+fn lay_over<'d>(base: &'d Node, overlay: &'d Node) -> Merged<'d> {
+    match (&base.value, &overlay.value) {
+        (Value::Mapping(below), Value::Mapping(above)) => {
+            merge_entries(base.span, below, above, false)
+        }
+        _ => take(overlay, true),
+    }
+}
+
+fn merge_entries<'d>(
+    span: Span,
+    below: &'d [Entry],
+    above: &'d [Entry],
+    overlaid: bool,
+) -> Merged<'d> {
+    let (index_below, index_above) = (Index::new(below), Index::new(above));
+    let mut entries = Vec::with_capacity(below.len() + above.len());
+    for entry in below {
+        match index_above.find(&entry.key) {
+            None => entries.push((entry.key.as_str(), take(&entry.value, false))),
+            Some(over) if is_delete(&over.value) => {}
+            Some(over) => entries.push((entry.key.as_str(), lay_over(&entry.value, &over.value))),
+        }
+    }
+    for entry in above {
+        if index_below.find(&entry.key).is_none() && !is_delete(&entry.value) {
+            entries.push((entry.key.as_str(), take(&entry.value, true)));
+        }
+    }
+    Merged::Mapping {
+        entries,
+        span,
+        overlaid,
+    }
+}
+
+/// A value that only one document has. In an overlay, `$delete` has nothing to act on there.
+fn take(node: &Node, overlaid: bool) -> Merged<'_> {
+    match &node.value {
+        Value::Mapping(entries) if overlaid && contains_delete(entries) => {
+            merge_entries(node.span, &[], entries, true)
+        }
+        _ => Merged::Leaf { node, overlaid },
+    }
+}
+
+impl std::fmt::Debug for Merged<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_node().fmt(f)
+    }
+}
+
+impl Merged<'_> {
     /// The merged document, as a tree of its own.
     pub fn to_node(&self) -> Node {
         match self {
             Self::Leaf { node, .. } => (*node).clone(),
-            Self::Mapping { entries, span } => Node {
+            Self::Mapping { entries, span, .. } => Node {
                 value: Value::Mapping(
                     entries
                         .iter()
@@ -71,12 +123,16 @@ impl<'d> Merged<'d> {
     fn visit(&self, path: &mut String, visit: &mut dyn FnMut(&str, &Node, bool)) {
         match self {
             Self::Leaf { node, overlaid } => visit_node(path, node, *overlaid, visit),
-            Self::Mapping { entries, span } if entries.is_empty() => {
+            Self::Mapping {
+                entries,
+                span,
+                overlaid,
+            } if entries.is_empty() => {
                 let empty = Node {
                     value: Value::Mapping(Vec::new()),
                     span: *span,
                 };
-                visit(path, &empty, false);
+                visit(path, &empty, *overlaid);
             }
             Self::Mapping { entries, .. } => {
                 for (key, value) in entries {
@@ -119,7 +175,7 @@ pub(super) fn visit_node(
 }
 
 /// Appends a key to the path of its mapping, and says how long that was.
-fn push_key(path: &mut String, key: &str) -> usize {
+pub(super) fn push_key(path: &mut String, key: &str) -> usize {
     let parent = path.len();
     if parent > 0 {
         path.push('.');
@@ -128,118 +184,7 @@ fn push_key(path: &mut String, key: &str) -> usize {
     parent
 }
 
-#[derive(Default)]
-struct Merger<'d> {
-    warnings: Vec<Diagnostic>,
-    path: Vec<&'d str>,
-}
-
-impl<'d> Merger<'d> {
-    fn merge(&mut self, base: &'d Node, overlay: &'d Node) -> Merged<'d> {
-        match (&base.value, &overlay.value) {
-            (Value::Mapping(below), Value::Mapping(above)) => {
-                self.merge_entries(base.span, below, above)
-            }
-            _ => {
-                self.warn_type_change(base, overlay);
-                self.take(overlay, true)
-            }
-        }
-    }
-
-    fn merge_entries(&mut self, span: Span, below: &'d [Entry], above: &'d [Entry]) -> Merged<'d> {
-        let (index_below, index_above) = (Index::new(below), Index::new(above));
-        let mut entries = Vec::with_capacity(below.len() + above.len());
-        for entry in below {
-            match index_above.find(&entry.key) {
-                None => entries.push((
-                    entry.key.as_str(),
-                    self.within(&entry.key, |m| m.take(&entry.value, false)),
-                )),
-                Some(over) if is_delete(&over.value) => {}
-                Some(over) => entries.push((
-                    entry.key.as_str(),
-                    self.within(&entry.key, |m| m.merge(&entry.value, &over.value)),
-                )),
-            }
-        }
-        for entry in above
-            .iter()
-            .filter(|entry| index_below.find(&entry.key).is_none())
-        {
-            if is_delete(&entry.value) {
-                self.within(&entry.key, |m| m.warn_nothing_to_delete(&entry.value));
-            } else {
-                entries.push((
-                    entry.key.as_str(),
-                    self.within(&entry.key, |m| m.take(&entry.value, true)),
-                ));
-            }
-        }
-        Merged::Mapping { entries, span }
-    }
-
-    fn within<T>(&mut self, key: &'d str, act: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(key);
-        let result = act(self);
-        self.path.pop();
-        result
-    }
-
-    /// A value that only one document has. In an overlay, `$delete` has nothing to act on there.
-    fn take(&mut self, node: &'d Node, overlaid: bool) -> Merged<'d> {
-        match &node.value {
-            Value::Mapping(entries) if overlaid && contains_delete(entries) => {
-                self.merge_entries(node.span, &[], entries)
-            }
-            _ => Merged::Leaf { node, overlaid },
-        }
-    }
-
-    fn warn_type_change(&mut self, base: &Node, overlay: &Node) {
-        let wiped = match (&base.value, &overlay.value) {
-            (Value::Mapping(_), Value::Mapping(_)) => return,
-            (Value::Mapping(below), Value::Null) if !below.is_empty() => "null wipes out a mapping",
-            (Value::Mapping(_), Value::Sequence(_)) => "a list replaces a mapping",
-            (Value::Mapping(_), above) if !matches!(above, Value::Null) => {
-                "a single value replaces a mapping"
-            }
-            (Value::Sequence(_), Value::Mapping(_)) => "a mapping replaces a list",
-            (Value::Sequence(_), Value::Null | Value::Sequence(_)) => return,
-            (Value::Sequence(_), _) => "a single value replaces a list",
-            (below, Value::Mapping(_)) if !matches!(below, Value::Null) => {
-                "a mapping replaces a single value"
-            }
-            _ => return,
-        };
-        let hint = match overlay.value {
-            Value::Null => {
-                format!("to remove the key, write `{DELETE}`; to change nothing, remove the line")
-            }
-            _ => "check the indentation, and whether this value is meant here".to_owned(),
-        };
-        self.warnings.push(
-            Diagnostic::warning("profile.type_change", overlay.span, wiped)
-                .at(self.path.join("."))
-                .related(base.span, "what it replaces")
-                .hint(hint),
-        );
-    }
-
-    fn warn_nothing_to_delete(&mut self, node: &Node) {
-        self.warnings.push(
-            Diagnostic::warning(
-                "profile.nothing_to_delete",
-                node.span,
-                "there is nothing to delete here",
-            )
-            .at(self.path.join("."))
-            .hint("check the spelling of the key"),
-        );
-    }
-}
-
-fn is_delete(node: &Node) -> bool {
+pub(super) fn is_delete(node: &Node) -> bool {
     node.as_str() == Some(DELETE)
 }
 
@@ -344,7 +289,7 @@ mod tests {
                 .prop_map(Value::Sequence),
         ]
         .prop_map(Node::new);
-        mapping(leaf.prop_recursive(3, 24, 4, |inner| mapping(inner)))
+        mapping(leaf.prop_recursive(3, 24, 4, mapping))
     }
 
     fn mapping(inner: impl Strategy<Value = Node>) -> impl Strategy<Value = Node> {
@@ -392,7 +337,7 @@ mod tests {
 
         #[test]
         fn every_leaf_has_an_origin_that_holds_its_value(a in tree(), b in tree()) {
-            let (merged, _) = merge(&a, &b);
+            let merged = merge(&a, &b);
             let mut seen = Vec::new();
             merged.visit_leaves(&mut |path, node, _| seen.push((path.to_owned(), node.value.clone())));
             let mut expected = Vec::new();

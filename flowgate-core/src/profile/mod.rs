@@ -8,6 +8,7 @@ mod active;
 mod credentials;
 mod diff;
 mod merge;
+mod suspicion;
 
 use std::borrow::Cow;
 
@@ -15,6 +16,8 @@ pub use active::{State, state_json};
 pub use credentials::{CredentialProblem, Reference, Secrets};
 pub use diff::{Change, ChangeKind};
 pub use merge::{Merged, merge, merge_documents};
+
+use suspicion::Suspicions;
 
 use serde::Serialize;
 
@@ -95,12 +98,21 @@ impl Error {
 /// assert_eq!(origins[1].layer, "litellm_base");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Profile<'c> {
     config: &'c Config,
     name: &'c str,
     merged: Merged<'c>,
     warnings: Vec<Diagnostic>,
+}
+
+impl std::fmt::Debug for Profile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Profile")
+            .field("name", &self.name)
+            .field("merged", &self.merged)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a value of a merged document was written.
@@ -153,27 +165,40 @@ impl Config {
                 known: self.profile_names().map(str::to_owned).collect(),
             });
         };
-        let (merged, warnings) = merge(self.base(), &entry.value);
-        let in_profile = |mut warning: Diagnostic| {
-            warning.file = self.file().map(str::to_owned);
-            warning.path = format!("profiles.{name}.{}", warning.path);
-            warning
-        };
+        let warnings = Suspicions::new(self.base()).about(&entry.value);
         Ok(Profile {
             config: self,
             name: &entry.key,
-            merged,
-            warnings: warnings.into_iter().map(in_profile).collect(),
+            merged: merge(self.base(), &entry.value),
+            warnings: self.in_profile(name, warnings),
         })
     }
 
     /// What is suspicious about how the profiles change the base, in the order of the text.
     pub fn profile_diagnostics(&self) -> Vec<Diagnostic> {
-        let profiles = self
-            .profile_names()
-            .filter_map(|name| self.profile(name).ok());
-        let mut warnings: Vec<Diagnostic> = profiles.flat_map(|profile| profile.warnings).collect();
-        warnings.sort_by_key(|warning| warning.span);
+        let mut suspicions = Suspicions::new(self.base());
+        let mut found = Vec::new();
+        for entry in self
+            .document()
+            .get("profiles")
+            .and_then(Node::entries)
+            .unwrap_or_default()
+        {
+            if self.settings().profiles.contains_key(entry.key.as_str()) {
+                let warnings = suspicions.about(&entry.value);
+                found.extend(self.in_profile(&entry.key, warnings));
+            }
+        }
+        found.sort_by_key(|warning| warning.span);
+        found
+    }
+
+    /// Says which file and profile the warnings are about.
+    fn in_profile(&self, name: &str, mut warnings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        for warning in &mut warnings {
+            warning.file = self.file().map(str::to_owned);
+            warning.path = format!("profiles.{name}.{}", warning.path);
+        }
         warnings
     }
 
@@ -224,17 +249,15 @@ impl<'c> Profile<'c> {
     /// The merged document as YAML, line by line, each with the origin of the value it holds.
     /// Secrets that are written in the configuration are hidden.
     pub fn explain(&self) -> Vec<ExplainedLine> {
-        let mut origins = self.origins().into_iter();
-        let text = yaml::to_yaml(&redact_document(&self.document()));
-        let explain = |line: &str| {
-            // Every leaf has one line, in order; lines that only open a mapping or list have none.
-            let opens = line.ends_with(':') || line.trim_start().starts_with("? ");
-            ExplainedLine {
-                text: line.to_owned(),
-                origin: if opens { None } else { origins.next() },
-            }
+        let (text, leaves) = yaml::to_yaml_with_leaves(&redact_document(&self.document()));
+        let mut origins = self.origins().into_iter().zip(leaves).peekable();
+        let explain = |(number, line): (usize, &str)| ExplainedLine {
+            text: line.to_owned(),
+            origin: origins
+                .next_if(|(_, leaf)| *leaf == number)
+                .map(|(origin, _)| origin),
         };
-        text.lines().map(explain).collect()
+        text.lines().enumerate().map(explain).collect()
     }
 
     /// What changes from this profile to another, leaf by leaf.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Error;
 use crate::config::{self, Base, Config, resolve_path};
@@ -19,12 +19,7 @@ pub fn load(path: &Path) -> Result<Config, Error> {
         return Ok(config);
     };
     let base = BaseDir::of(path)?;
-    let proxy = resolve_path(proxy, &base.as_base()).map_err(|reason| Error::Read {
-        path: PathBuf::from(proxy),
-        reason,
-        hint: "it is named by `cliproxyapi_plus.config_file`".to_owned(),
-        environment: true,
-    })?;
+    let proxy = resolve_path(proxy, &base.as_base())?;
     let bytes = read_document(Path::new(&proxy)).map_err(|error| match error {
         Error::Read {
             path,

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
+use super::keys::{self, MERGE_KEY};
 use super::scalar::{self, Unrepresentable};
+use super::surrogates;
 use super::{Entry, Node, Value};
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -14,6 +16,8 @@ pub const MAX_BYTES: usize = 4 << 20;
 pub const MAX_DEPTH: usize = 128;
 /// The most values a document may hold, with every alias written out.
 pub const MAX_NODES: usize = 250_000;
+/// The most text it may hold, with every alias written out, in bytes.
+const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 /// Reads one YAML 1.2 (or JSON) document.
 ///
@@ -24,39 +28,62 @@ pub const MAX_NODES: usize = 250_000;
 ///
 /// All the problems found. After a syntax error nothing further can be read, so it is the last.
 pub fn parse(text: &str) -> Result<(Option<Node>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let read = read(text);
+    if read.problems.iter().any(Diagnostic::is_error) {
+        Err(read.problems)
+    } else {
+        Ok((read.root, read.problems))
+    }
+}
+
+/// What could be read of a document, whatever is wrong with it.
+pub(crate) struct Read {
+    /// The document without the parts that are wrong.
+    pub(crate) root: Option<Node>,
+    /// True if reading came to the end: there may be mistakes, but none that hides the rest.
+    pub(crate) complete: bool,
+    pub(crate) problems: Vec<Diagnostic>,
+}
+
+/// [`parse`] for those who have more to say about a document with mistakes.
+pub(crate) fn read(text: &str) -> Read {
+    let refuse = |problem| Read {
+        root: None,
+        complete: false,
+        problems: vec![problem],
+    };
     if text.len() > MAX_BYTES {
-        return Err(vec![too_large(text.len() as u64)]);
+        return refuse(too_large(text.len() as u64));
     }
     if let Some(problem) = forbidden_character(text) {
-        return Err(vec![problem]);
+        return refuse(problem);
     }
+    let text = surrogates::join(text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut composer = Composer::default();
-    let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-    loop {
+    let mut parser = Parser::new_from_str(&text);
+    let complete = loop {
         match parser.next_event() {
-            None | Some(Ok((Event::StreamEnd, _))) => break,
+            None | Some(Ok((Event::StreamEnd, _))) => break true,
             Some(Ok((event, span))) => {
                 if composer.handle(event, to_span(span)).is_err() {
-                    break;
+                    break false;
                 }
             }
             Some(Err(error)) => {
-                composer
-                    .problems
-                    .push(syntax_error(&error, composer.stack.len()));
-                break;
+                let problem = syntax_error(&error, composer.stack.len());
+                composer.problems.push(problem);
+                break false;
             }
         }
-    }
-    if composer.problems.iter().any(Diagnostic::is_error) {
-        Err(composer.problems)
-    } else {
-        Ok((composer.root, composer.problems))
+    };
+    Read {
+        root: composer.root,
+        complete,
+        problems: composer.problems,
     }
 }
 
 /// The problem of a document that is larger than [`MAX_BYTES`].
-
 pub(crate) fn too_large(bytes: u64) -> Diagnostic {
     let start = Span {
         line: 1,
@@ -72,30 +99,6 @@ pub(crate) fn too_large(bytes: u64) -> Diagnostic {
     .hint("is this the right file?")
 }
 
-/// The positions of entries whose key an earlier entry has, each after that of the earlier one, in
-/// order.
-pub(super) fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
-    // Small mappings, nearly all, are cheaper to compare than to index.
-    if entries.len() <= 16 {
-        let same = |again: usize| {
-            entries[..again]
-                .iter()
-                .position(|e| e.key == entries[again].key)
-        };
-        return (1..entries.len())
-            .filter_map(|again| Some((same(again)?, again)))
-            .collect();
-    }
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key).then(a.cmp(&b)));
-    let mut pairs: Vec<(usize, usize)> = order
-        .chunk_by(|&a, &b| entries[a].key == entries[b].key)
-        .flat_map(|same| same[1..].iter().map(|&again| (same[0], again)))
-        .collect();
-    pairs.sort_unstable_by_key(|&(_, again)| again);
-    pairs
-}
-
 /// Nothing further can be read; the reason is among the problems.
 struct Stop;
 
@@ -105,7 +108,7 @@ struct Composer {
     documents: usize,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchor>,
-    nodes: usize,
+    size: Size,
     problems: Vec<Diagnostic>,
 }
 
@@ -113,7 +116,8 @@ struct Frame {
     container: Container,
     start: Span,
     anchor: usize,
-    first_node: usize,
+    /// The size of the document before it.
+    before: Size,
 }
 
 enum Container {
@@ -124,16 +128,21 @@ enum Container {
     },
 }
 
-struct Key {
-    /// `None` if it is not text.
-    text: Option<String>,
-    span: Span,
-    /// The YAML 1.1 merge key, kept because people use it to share settings.
-    merge: bool,
+enum Key {
+    Text(String, Span),
+    /// Not text, which is reported; its value is dropped.
+    Unusable,
 }
 
 /// An anchored value; `None` while it is still being read.
-type Anchor = Option<(Node, usize)>;
+type Anchor = Option<(Node, Size)>;
+
+/// What a value costs.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
 
 impl Composer {
     fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
@@ -143,10 +152,12 @@ impl Composer {
                 let value = self.scalar(&text, style, tag.as_deref(), span);
                 let merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
                 let node = Node { value, span };
-                self.grow(1, span)?;
-                if anchor > 0 {
-                    self.anchors.insert(anchor, Some((node.clone(), 1)));
-                }
+                let size = Size {
+                    nodes: 1,
+                    bytes: text.len(),
+                };
+                self.grow(size, span)?;
+                self.remember(anchor, &node, size)?;
                 self.place(node, merge)
             }
             Event::Alias(id) => self.alias(id, span),
@@ -176,15 +187,28 @@ impl Composer {
         Ok(())
     }
 
-    fn grow(&mut self, by: usize, span: Span) -> Result<(), Stop> {
-        self.nodes += by;
-        if self.nodes > MAX_NODES {
-            let message = format!("the document has more than {MAX_NODES} values with its aliases");
-            self.problems.push(
-                Diagnostic::error("yaml.too_many_values", span, message)
-                    .hint("aliases of aliases multiply: write the values out, or split the file"),
-            );
-            return Err(Stop);
+    fn grow(&mut self, by: Size, span: Span) -> Result<(), Stop> {
+        self.size.nodes += by.nodes;
+        self.size.bytes += by.bytes;
+        let message = if self.size.nodes > MAX_NODES {
+            format!("the document has more than {MAX_NODES} values with its aliases")
+        } else if self.size.bytes > MAX_TEXT {
+            format!("the document has more than {MAX_TEXT} bytes with its aliases")
+        } else {
+            return Ok(());
+        };
+        self.problems.push(
+            Diagnostic::error("yaml.too_many_values", span, message)
+                .hint("aliases of aliases multiply: write the values out, or split the file"),
+        );
+        Err(Stop)
+    }
+
+    /// Keeps a copy of an anchored value, which counts like any other.
+    fn remember(&mut self, anchor: usize, node: &Node, size: Size) -> Result<(), Stop> {
+        if anchor > 0 {
+            self.grow(size, node.span)?;
+            self.anchors.insert(anchor, Some((node.clone(), size)));
         }
         Ok(())
     }
@@ -194,16 +218,16 @@ impl Composer {
             self.problems.push(too_deep(start));
             return Err(Stop);
         }
-        self.grow(1, start)?;
+        let before = self.size;
+        self.grow(Size { nodes: 1, bytes: 0 }, start)?;
         if anchor > 0 {
             self.anchors.insert(anchor, None);
         }
-        let first_node = self.nodes;
         self.stack.push(Frame {
             container,
             start,
             anchor,
-            first_node,
+            before,
         });
         Ok(())
     }
@@ -220,7 +244,10 @@ impl Composer {
             }
             Container::Mapping { entries, .. } => {
                 let last = entries.last().map(|entry| entry.value.span);
-                (Value::Mapping(self.finish_mapping(entries)), last)
+                (
+                    Value::Mapping(keys::finish(entries, &mut self.problems)),
+                    last,
+                )
             }
         };
         // A block ends where the next thing starts; its last value says where its own text ends.
@@ -231,35 +258,26 @@ impl Composer {
             ..frame.start
         };
         let node = Node { value, span };
-        if frame.anchor > 0 {
-            let size = self.nodes - frame.first_node + 1;
-            self.anchors
-                .insert(frame.anchor, Some((node.clone(), size)));
-        }
+        let size = Size {
+            nodes: self.size.nodes - frame.before.nodes,
+            bytes: self.size.bytes - frame.before.bytes,
+        };
+        self.remember(frame.anchor, &node, size)?;
         self.place(node, false)
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
-        match self.anchors.get(&id) {
-            Some(Some((_, size))) => {
-                let size = *size;
-                self.grow(size, span)?;
-                match self.anchors.get(&id) {
-                    Some(Some((node, _))) => {
-                        let node = node.clone();
-                        self.place(node, false)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            _ => {
-                let message = "this alias stands inside the value it refers to";
-                let hint = "a value cannot contain itself: write it out";
-                self.problems
-                    .push(Diagnostic::error("yaml.recursive_alias", span, message).hint(hint));
-                Err(Stop)
-            }
-        }
+        let Some(Some((_, size))) = self.anchors.get(&id) else {
+            let message = "this alias stands inside the value it refers to";
+            let hint = "a value cannot contain itself: write it out";
+            self.problems
+                .push(Diagnostic::error("yaml.recursive_alias", span, message).hint(hint));
+            return Err(Stop);
+        };
+        self.grow(*size, span)?;
+        let node = self.anchors.get(&id).and_then(Option::as_ref);
+        let node = node.map(|(node, _)| node.clone()).unwrap_or_default();
+        self.place(node, false)
     }
 
     /// Puts a finished value where it belongs: into the mapping or list being read, or at the root.
@@ -268,90 +286,32 @@ impl Composer {
             self.root = Some(node);
             return Ok(());
         };
-        match &mut frame.container {
-            Container::Sequence(items) => items.push(node),
-            Container::Mapping { entries, key } => match key.take() {
-                // The problem is reported already, and the document refused.
-                Some(Key { text: None, .. }) => {}
-                Some(Key {
-                    text: Some(text),
-                    span: key_span,
-                    merge,
-                }) => entries.push(Entry {
-                    // A real key can never hold this mark: control characters are refused.
-                    key: if merge { MERGE.to_owned() } else { text },
-                    key_span,
-                    value: node,
-                }),
-                None => {
-                    let span = node.span;
-                    let text = match node.value {
-                        Value::String(text) => Some(text),
-                        _ => {
-                            self.problems.push(bad_key(&node));
-                            None
-                        }
-                    };
-                    *key = Some(Key { text, span, merge });
-                }
-            },
+        let (entries, key) = match &mut frame.container {
+            Container::Sequence(items) => {
+                items.push(node);
+                return Ok(());
+            }
+            Container::Mapping { entries, key } => (entries, key),
+        };
+        match key.take() {
+            Some(Key::Unusable) => {}
+            Some(Key::Text(key, key_span)) => entries.push(Entry {
+                key,
+                key_span,
+                value: node,
+            }),
+            None => {
+                *key = Some(match node.value {
+                    Value::String(_) if merge => Key::Text(MERGE_KEY.to_owned(), node.span),
+                    Value::String(text) => Key::Text(text, node.span),
+                    _ => {
+                        self.problems.push(bad_key(&node));
+                        Key::Unusable
+                    }
+                });
+            }
         }
         Ok(())
-    }
-
-    /// Applies merge keys and refuses duplicates.
-    fn finish_mapping(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
-        let duplicates = duplicates(&entries);
-        for &(first, again) in &duplicates {
-            let name = match entries[again].key.as_str() {
-                MERGE => "<<",
-                key => key,
-            };
-            let message = format!("duplicate key `{name}`");
-            self.problems.push(
-                Diagnostic::error("yaml.duplicate_key", entries[again].key_span, message)
-                    .related(entries[first].key_span, "first written here")
-                    .hint("remove one of them: only one value can count"),
-            );
-        }
-        let Some(position) = entries.iter().position(|entry| entry.key == MERGE) else {
-            return entries;
-        };
-        let merge = entries.remove(position);
-        let mut merged = Vec::new();
-        self.collect_merged(merge.value, &entries, &mut merged);
-        entries.splice(position..position, merged);
-        entries
-    }
-
-    /// The entries that `<<` brings in: those the mapping does not have itself, earlier ones first.
-    fn collect_merged(&mut self, source: Node, own: &[Entry], merged: &mut Vec<Entry>) {
-        match source.value {
-            Value::Mapping(entries) => {
-                for entry in entries {
-                    if !own
-                        .iter()
-                        .chain(merged.iter())
-                        .any(|known| known.key == entry.key)
-                    {
-                        merged.push(entry);
-                    }
-                }
-            }
-            Value::Sequence(items) if items.iter().all(|item| item.entries().is_some()) => {
-                for item in items {
-                    self.collect_merged(item, own, merged);
-                }
-            }
-            _ => self.problems.push(
-                Diagnostic::error(
-                    "yaml.merge_key",
-                    source.span,
-                    "`<<` takes a mapping, or a list of mappings",
-                )
-                .hint("write `<<: *anchor`, where the anchor is on a mapping"),
-            ),
-        }
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
@@ -406,10 +366,10 @@ impl Composer {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, allowed: &str, span: Span) {
-        if let Some(tag) = tag {
-            if !(tag.is_yaml_core_schema() && tag.suffix == allowed) {
-                self.problems.push(unknown_tag(tag, span));
-            }
+        if let Some(tag) = tag
+            && !(tag.is_yaml_core_schema() && tag.suffix == allowed)
+        {
+            self.problems.push(unknown_tag(tag, span));
         }
     }
 
@@ -420,11 +380,11 @@ impl Composer {
             && text.starts_with('0')
             && text.bytes().all(|b| b.is_ascii_digit());
         let (says, means) = match value {
-            Value::Integer(value) if leading_zero => (format!("is {value}"), "an octal number"),
+            Value::Integer(_) if leading_zero => ("decimal", "an octal number"),
             Value::String(_) if text.len() > 1 => match scalar::yaml_1_1_reading(text) {
                 // Addresses and versions: numbers by the letter of YAML 1.1, but to no reader.
                 Some("a number") if text.matches('.').count() > 1 => return,
-                Some(means) if text != "<<" => ("is text".to_owned(), means),
+                Some(means) if text != "<<" => ("text", means),
                 _ => return,
             },
             _ => return,
@@ -434,14 +394,11 @@ impl Composer {
         } else {
             "write the number in decimal, or quote it if it is text"
         };
-        let message = format!("`{text}` {says} here; YAML 1.1 programs read {means}");
+        let message = format!("this is {says} here; YAML 1.1 programs read {means}");
         self.problems
             .push(Diagnostic::warning("yaml.ambiguous", span, message).hint(hint));
     }
 }
-
-/// Stands for `<<` inside a mapping that is being read.
-const MERGE: &str = "\u{0}<<";
 
 fn to_span(span: saphyr_parser::Span) -> Span {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -502,6 +459,9 @@ fn syntax_error(error: &ScanError, depth: usize) -> Diagnostic {
         format!("this is not YAML: {}", error.info()),
     );
     match error.info() {
+        info if info.contains("valid YAML whitespace") => {
+            diagnostic.hint("put a blank after the colon, not a tab")
+        }
         info if info.contains("tab") => {
             diagnostic.hint("indent with spaces: YAML does not allow tabs there")
         }

@@ -17,8 +17,8 @@ use serde::de::{
 use super::{Entry, Node, Value};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 
-/// After so many mistakes the rest is left for the next run.
-const MAX_MISTAKES: usize = 64;
+/// How many values are looked at again and again, at most, to find more mistakes.
+const WORK: usize = 4_000_000;
 
 /// What decoding gave: the value where there was one, and everything that is wrong.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Decoded<T> {
 pub(crate) fn decode<'de, T: Deserialize<'de>>(node: &'de Node, lenient: &[&str]) -> Decoded<T> {
     let mut skipped = HashSet::new();
     let mut problems = Vec::new();
+    let mut work = 0;
+    let size = count(node);
     loop {
         let context = Context { skipped: &skipped };
         let root = Decoder {
@@ -51,25 +53,40 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(node: &'de Node, lenient: &[&str]
                     problems,
                 };
             }
-            Err(mistake) => mistake,
+            Err(mistake) => *mistake.0,
         };
-        let Mistake {
-            what,
-            place,
-            derived,
-        } = *mistake.0;
-        let place = place.unwrap_or_else(|| Place::of(node, node.span, String::new()));
-        if !derived {
-            problems.push(what.describe(&place, lenient));
+        let place = mistake
+            .place
+            .unwrap_or_else(|| Place::of(node, node.span, String::new()));
+        if !mistake.derived {
+            problems.push(mistake.what.describe(&place, lenient));
+        }
+        work += size;
+        let more = work < WORK;
+        if !more {
+            let message = "there may be more mistakes";
+            problems.push(
+                Diagnostic::error("config.more_mistakes", node.span, message)
+                    .hint("correct these first, and check again"),
+            );
         }
         let is_root = place.id == id(node);
-        if is_root || problems.len() >= MAX_MISTAKES || !skipped.insert(place.id) {
+        if is_root || !more || !skipped.insert(place.id) {
             return Decoded {
                 value: None,
                 problems,
             };
         }
     }
+}
+
+fn count(node: &Node) -> usize {
+    let children = match &node.value {
+        Value::Mapping(entries) => entries.iter().map(|entry| count(&entry.value)).sum(),
+        Value::Sequence(items) => items.iter().map(count).sum(),
+        _ => 0,
+    };
+    1 + children
 }
 
 /// Identifies a value of the tree, which does not move while it is borrowed.
@@ -92,8 +109,8 @@ impl Context<'_> {
 #[derive(Clone, Copy)]
 enum Path<'p> {
     Root,
-    Key(&'p Path<'p>, &'p str),
-    Index(&'p Path<'p>, usize),
+    Key(&'p Self, &'p str),
+    Index(&'p Self, usize),
 }
 
 impl Display for Path<'_> {
@@ -190,7 +207,8 @@ impl What {
                 }
             }
             Self::UnknownKey { key, known } => {
-                let parent = place.path.rsplit_once('.').map_or("", |(parent, _)| parent);
+                let parent = place.path.strip_suffix(&*key).unwrap_or_default();
+                let parent = parent.trim_end_matches('.');
                 let message = format!("unknown key `{key}`");
                 let mut diagnostic =
                     error("config.unknown_key", message).hint(suggest(&key, known));
@@ -201,7 +219,7 @@ impl What {
             }
             Self::UnknownChoice { given, known } => error(
                 "config.invalid_value",
-                format!("`{given}` is not one of the choices"),
+                "this is not one of the choices".to_owned(),
             )
             .hint(suggest(&given, known)),
             Self::ChooseOne { known } => error(
@@ -226,6 +244,7 @@ fn plain_kind(expected: &str) -> &str {
         "a sequence" => "a list",
         "a map" => "a mapping",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, zero or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         other if other.starts_with("struct ") => "a mapping",
         other if other.starts_with("enum ") => "one of the choices",
         other => other,

@@ -10,95 +10,115 @@ use super::{Entry, Node, Value};
 
 /// Writes a tree as block-style YAML with a final newline.
 pub fn to_yaml(node: &Node) -> String {
-    let mut out = String::new();
+    to_yaml_with_leaves(node).0
+}
+
+/// [`to_yaml`], and the number of the line, from zero, that each leaf stands on: each scalar and
+/// each empty list or mapping, in order.
+pub(crate) fn to_yaml_with_leaves(node: &Node) -> (String, Vec<usize>) {
+    let mut writer = Writer::default();
     match &node.value {
-        Value::Mapping(entries) if !entries.is_empty() => mapping(&mut out, entries, 0, false),
-        Value::Sequence(items) if !items.is_empty() => sequence(&mut out, items, 0, false),
-        _ => {
-            inline(&mut out, node);
-            out.push('\n');
-        }
+        Value::Mapping(entries) if !entries.is_empty() => writer.mapping(entries, 0, false),
+        Value::Sequence(items) if !items.is_empty() => writer.sequence(items, 0, false),
+        _ => writer.leaf(node),
     }
-    out
+    (writer.out, writer.leaves)
 }
 
-/// `started` says that the cursor already stands where the first entry begins, after a `- `.
-fn mapping(out: &mut String, entries: &[Entry], indent: usize, mut started: bool) {
-    for entry in entries {
-        if !std::mem::take(&mut started) {
-            pad(out, indent);
-        }
-        key(out, &entry.key, indent);
-        child(out, &entry.value, indent + 2, indent + 2);
-    }
+#[derive(Default)]
+struct Writer {
+    out: String,
+    line: usize,
+    leaves: Vec<usize>,
 }
 
-/// A key and its colon. Readers refuse a plain key of more than 1,024 characters.
-fn key(out: &mut String, key: &str, indent: usize) {
-    let long = key.len() > 500;
-    if long {
-        out.push_str("? ");
-    }
-    text(out, key);
-    if long {
-        out.push('\n');
-        pad(out, indent);
-    }
-    out.push(':');
-}
-
-fn sequence(out: &mut String, items: &[Node], indent: usize, mut started: bool) {
-    for item in items {
-        if !std::mem::take(&mut started) {
-            pad(out, indent);
+impl Writer {
+    /// `started` says that the cursor already stands where the first entry begins, after a `- `.
+    fn mapping(&mut self, entries: &[Entry], indent: usize, mut started: bool) {
+        for entry in entries {
+            if !std::mem::take(&mut started) {
+                self.pad(indent);
+            }
+            self.key(&entry.key, indent);
+            self.child(&entry.value, indent + 2);
         }
-        out.push('-');
-        match &item.value {
+    }
+
+    /// A key and its colon. Readers refuse a plain key of more than 1,024 characters.
+    fn key(&mut self, key: &str, indent: usize) {
+        let start = self.out.len();
+        text(&mut self.out, key);
+        if self.out.len() - start > 1_000 {
+            self.out.insert_str(start, "? ");
+            self.end_line();
+            self.pad(indent);
+        }
+        self.out.push(':');
+    }
+
+    fn sequence(&mut self, items: &[Node], indent: usize, mut started: bool) {
+        for item in items {
+            if !std::mem::take(&mut started) {
+                self.pad(indent);
+            }
+            self.out.push('-');
+            match &item.value {
+                Value::Mapping(entries) if !entries.is_empty() => {
+                    self.out.push(' ');
+                    self.mapping(entries, indent + 2, true);
+                }
+                Value::Sequence(items) if !items.is_empty() => {
+                    self.out.push(' ');
+                    self.sequence(items, indent + 2, true);
+                }
+                _ => self.child(item, indent + 2),
+            }
+        }
+    }
+
+    fn child(&mut self, node: &Node, indent: usize) {
+        match &node.value {
             Value::Mapping(entries) if !entries.is_empty() => {
-                out.push(' ');
-                mapping(out, entries, indent + 2, true);
+                self.end_line();
+                self.mapping(entries, indent, false);
             }
             Value::Sequence(items) if !items.is_empty() => {
-                out.push(' ');
-                sequence(out, items, indent + 2, true);
+                self.end_line();
+                self.sequence(items, indent, false);
             }
-            _ => child(out, item, indent + 2, indent + 2),
+            _ => {
+                self.out.push(' ');
+                self.leaf(node);
+            }
         }
     }
-}
 
-fn child(out: &mut String, node: &Node, map_indent: usize, list_indent: usize) {
-    match &node.value {
-        Value::Mapping(entries) if !entries.is_empty() => {
-            out.push('\n');
-            mapping(out, entries, map_indent, false);
-        }
-        Value::Sequence(items) if !items.is_empty() => {
-            out.push('\n');
-            sequence(out, items, list_indent, false);
-        }
-        _ => {
-            out.push(' ');
-            inline(out, node);
-            out.push('\n');
-        }
+    fn leaf(&mut self, node: &Node) {
+        self.leaves.push(self.line);
+        // Writing to a `String` cannot fail.
+        let _ = match &node.value {
+            Value::Null => write!(self.out, "null"),
+            Value::Bool(value) => write!(self.out, "{value}"),
+            Value::Integer(value) => write!(self.out, "{value}"),
+            Value::Float(value) => float(&mut self.out, *value),
+            Value::String(value) => {
+                text(&mut self.out, value);
+                Ok(())
+            }
+            Value::Sequence(_) => write!(self.out, "[]"),
+            Value::Mapping(_) => write!(self.out, "{{}}"),
+        };
+        self.end_line();
     }
-}
 
-fn inline(out: &mut String, node: &Node) {
-    // Writing to a `String` cannot fail.
-    let _ = match &node.value {
-        Value::Null => write!(out, "null"),
-        Value::Bool(value) => write!(out, "{value}"),
-        Value::Integer(value) => write!(out, "{value}"),
-        Value::Float(value) => float(out, *value),
-        Value::String(value) => {
-            text(out, value);
-            Ok(())
-        }
-        Value::Sequence(_) => write!(out, "[]"),
-        Value::Mapping(_) => write!(out, "{{}}"),
-    };
+    fn end_line(&mut self) {
+        self.out.push('\n');
+        self.line += 1;
+    }
+
+    fn pad(&mut self, indent: usize) {
+        self.out.extend(std::iter::repeat_n(' ', indent));
+    }
 }
 
 /// YAML 1.1 wants a dot in a fraction and a sign in an exponent: `1.0e+300`, not `1e300`.
@@ -186,10 +206,6 @@ fn quoted(out: &mut String, value: &str) {
     out.push('"');
 }
 
-fn pad(out: &mut String, indent: usize) {
-    out.extend(std::iter::repeat_n(' ', indent));
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -242,7 +258,7 @@ multi: \"a\\nb\"
             "\\PC{0,12}",
             "[-+.:_0-9a-fxobeETZ ]{0,10}",
             "[a-z#:'\"\\\\\\n\\t ]{0,10}",
-            Just("yes".to_owned()), Just("...".to_owned()), "[ab]{1200}", Just("\u{85}\u{2028}".to_owned()), Just("\u{1}\u{7f}".to_owned()),
+            Just("yes".to_owned()), Just("...".to_owned()), "[ab]{1200}", "\\x01{400}", Just("\u{85}\u{2028}".to_owned()), Just("\u{1}\u{7f}".to_owned()),
         ]) -> String { word }
     }
 

@@ -8,7 +8,9 @@
 mod compose;
 mod decode;
 mod emit;
+mod keys;
 mod scalar;
+mod surrogates;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -17,13 +19,16 @@ use std::fmt;
 #[cfg(feature = "runtime")]
 pub(crate) use compose::too_large;
 pub use compose::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
+pub(crate) use compose::{Read, read};
 pub(crate) use decode::decode;
 pub use emit::to_yaml;
+pub(crate) use emit::to_yaml_with_leaves;
+pub(crate) use surrogates::join as join_surrogates;
 
 use crate::diagnostic::Span;
 
-/// A value and where it stood.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A value and where it stood. `{:?}` shows it as JSON with secrets hidden.
+#[derive(Clone, Default, PartialEq)]
 pub struct Node {
     /// The value.
     pub value: Value,
@@ -32,7 +37,7 @@ pub struct Node {
 }
 
 /// A YAML value. Numbers are finite, and integers keep every digit up to 128 bits.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub enum Value {
     /// `null`, `~`, or nothing at all.
     #[default]
@@ -52,7 +57,7 @@ pub enum Value {
 }
 
 /// One key of a mapping and its value.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Entry {
     /// The key.
     pub key: String,
@@ -60,6 +65,24 @@ pub struct Entry {
     pub key_span: Span,
     /// The value.
     pub value: Node,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(self, f)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(&Node::new(self.clone()), f)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::redact::debug(&Node::new(Value::Mapping(vec![self.clone()])), f)
+    }
 }
 
 impl Node {
@@ -87,7 +110,7 @@ impl Node {
     }
 
     /// The items, if this is a sequence.
-    pub fn items(&self) -> Option<&[Node]> {
+    pub fn items(&self) -> Option<&[Self]> {
         match &self.value {
             Value::Sequence(items) => Some(items),
             _ => None,
@@ -269,8 +292,8 @@ impl<'de> Deserialize<'de> for Node {
                 while let Some((key, value)) = map.next_entry::<String, Node>()? {
                     entries.push(Entry::new(key, value));
                 }
-                if let Some(&(_, again)) = compose::duplicates(&entries).first() {
-                    let key = &entries[again].key;
+                if let Some((_, again)) = keys::duplicates(&entries).first() {
+                    let key = &entries[*again].key;
                     return Err(de::Error::custom(format!("duplicate key `{key}`")));
                 }
                 Ok(Node::new(Value::Mapping(entries)))

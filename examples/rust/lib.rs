@@ -1,0 +1,1 @@
+//! The examples are in `rust/`, `python/` and `node/`; the tests run every one of them.

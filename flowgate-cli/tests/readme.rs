@@ -1,0 +1,89 @@
+//! Runs the commands of the README and compares what they print.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// A command, and the lines that are shown for it.
+struct Shown {
+    command: String,
+    output: String,
+}
+
+/// The console blocks that are marked with `<!-- run -->`.
+fn sessions(markdown: &str) -> Vec<Vec<Shown>> {
+    let blocks = markdown.split("<!-- run -->\n```console\n").skip(1);
+    blocks
+        .map(|rest| session(rest.split("```").next().unwrap()))
+        .collect()
+}
+
+fn session(block: &str) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), shown.last_mut()) {
+            (Some(command), _) => shown.push(Shown {
+                command: command.to_owned(),
+                output: String::new(),
+            }),
+            (None, Some(last)) => last.output += &format!("{line}\n"),
+            (None, None) => panic!("a block starts with a command: {line}"),
+        }
+    }
+    shown
+}
+
+/// `…` stands for anything; as a line of its own, for any number of lines.
+fn matches(expected: &str, found: &str) -> bool {
+    let pieces: Vec<&str> = expected
+        .split('…')
+        .map(|piece| piece.trim_matches('\n'))
+        .collect();
+    let mut rest = found;
+    for (index, piece) in pieces.iter().enumerate() {
+        match rest.find(piece) {
+            Some(at) if index > 0 || at == 0 => rest = &rest[at + piece.len()..],
+            _ => return false,
+        }
+    }
+    pieces.last().is_some_and(|last| last.is_empty()) || rest.trim().is_empty()
+}
+
+#[test]
+fn the_readme_shows_what_happens() {
+    let readme = include_str!("../../README.md");
+    let flowgate = Path::new(env!("CARGO_BIN_EXE_flowgate")).parent().unwrap();
+    let path = format!("{}:{}", flowgate.display(), std::env::var("PATH").unwrap());
+    let sessions = sessions(readme);
+    assert!(sessions.len() >= 2);
+    for session in sessions {
+        let directory = tempfile::tempdir().unwrap();
+        // One shell for the session, so that variables stay; a mark stands after each command.
+        let script: String = session
+            .iter()
+            .map(|shown| format!("{}\nprintf '\\001'\n", shown.command))
+            .collect();
+        let output = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1\n{script}")])
+            .env("PATH", &path)
+            .env_remove("FLOWGATE_CONFIG")
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed: Vec<&str> = printed.split('\u{1}').collect();
+        for (shown, found) in session.iter().zip(printed) {
+            assert!(
+                matches(&shown.output, found),
+                "$ {}\nshown:\n{}\nfound:\n{found}",
+                shown.command,
+                shown.output
+            );
+        }
+    }
+}

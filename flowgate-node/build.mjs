@@ -1,0 +1,23 @@
+// Builds the native half and puts it beside index.cjs, where native.cjs looks for it:
+//
+//   node build.mjs           optimised, for use
+//   node build.mjs --debug   fast to build, for development
+
+import { execFileSync } from 'node:child_process'
+import { copyFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const profile = process.argv.includes('--debug') ? 'debug' : 'release'
+const cargo = (...args) => execFileSync('cargo', args, { cwd: here, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+
+cargo('build', '--package', 'flowgate-node', ...(profile === 'release' ? ['--release'] : []))
+const { target_directory: target } = JSON.parse(cargo('metadata', '--format-version=1', '--no-deps'))
+
+const { arch, platform, report } = process
+const library = { darwin: 'libflowgate_node.dylib', win32: 'flowgate_node.dll' }[platform] ?? 'libflowgate_node.so'
+const libc = platform !== 'linux' ? '' : report.getReport().header.glibcVersionRuntime ? '-gnu' : '-musl'
+const addon = join(here, `flowgate.${platform}-${arch}${libc}.node`)
+copyFileSync(join(target, profile, library), addon)
+console.log(addon)

@@ -1,0 +1,264 @@
+/**
+ * What a document holds. Integers beyond `Number.MAX_SAFE_INTEGER` are `bigint`s, so that no digit
+ * is lost; a document with such an integer cannot go through `JSON.stringify`, which refuses them.
+ */
+export type Value = null | boolean | number | bigint | string | Value[] | { [key: string]: Value }
+
+/** A place in a text, counted from one. All zeros stand for "not in a text". */
+export interface Span {
+  line: number
+  /** In characters. */
+  column: number
+  endLine: number
+  /** One past the last character. */
+  endColumn: number
+}
+
+/** One problem of a document: what, where, why, and how to fix it. */
+export interface Diagnostic extends Span {
+  /** An error makes the document unusable; with a warning it probably does not mean what it says. */
+  severity: 'error' | 'warning'
+  /** Stable name of the kind of problem, such as `"config.unknown_key"`. */
+  code: string
+  /** What is wrong, in one sentence. */
+  message: string
+  /** The file, where the text came from one. */
+  file?: string
+  /** Where in the document, such as `"services.litellm.port"`; empty for the whole. */
+  path: string
+  /** How to fix it. */
+  hint?: string
+  /** Other places that matter, such as the first of two equal keys. */
+  related: Related[]
+}
+
+/** A second place that belongs to a {@link Diagnostic}. */
+export interface Related extends Span {
+  /** What is there. */
+  message: string
+}
+
+/** Where a value of a merged document was written. */
+export interface Origin extends Span {
+  /** The value, such as `"model_list[0].model_name"`. */
+  path: string
+  /** The layer it was written in: `"litellm_base"` or `"profiles.NAME"`. */
+  layer: string
+  /** The file, if the configuration was read from one. */
+  file?: string
+}
+
+/** One leaf that differs between two profiles. */
+export interface Change {
+  /** The leaf, such as `"litellm_settings.num_retries"`. */
+  path: string
+  kind: 'added' | 'changed' | 'removed'
+  /** Its value before; not there if it was added. */
+  before?: Value
+  /** Its value after; not there if it was removed. */
+  after?: Value
+}
+
+/** What {@link merge} returns. */
+export interface Merge {
+  merged: Value
+  /** Changes that are probably not meant, such as a text that replaces a mapping. */
+  warnings: Diagnostic[]
+}
+
+/** What {@link migrate} returns. */
+export interface Migration {
+  /** The new text: the old one with comments, order, quoting and anchors kept. */
+  text: string
+  /** What was changed, one sentence each; empty if the document is up to date. */
+  changes: string[]
+  /** What is still wrong with the document, which migration leaves to its author. */
+  remaining: Diagnostic[]
+}
+
+/** What {@link activate} did. */
+export interface Activation {
+  /** The profile that is active now. */
+  profile: string
+  /** The LiteLLM configuration that was written, readable by its owner only. */
+  activeConfig: string
+  /** The file that says which profile is active. */
+  stateFile: string
+  /** False if everything was as it should be already, and nothing was written. */
+  changed: boolean
+}
+
+/** Which profile is active. */
+export interface State {
+  currentProfile: string
+  /** When it became active, in RFC 3339 with milliseconds. */
+  updatedAt: string
+}
+
+/**
+ * A checked configuration. Never changes.
+ *
+ * @example
+ * const config = await Config.load('flowgate.yaml')
+ * for (const { path, layer, line } of config.profile('balanced').origins) {
+ *   console.log(`${path}: ${layer}, line ${line}`)
+ * }
+ */
+export declare class Config {
+  private constructor()
+
+  /**
+   * Reads a configuration file, without blocking.
+   *
+   * Rejects with a {@link FileError} if it cannot be read and with a {@link ConfigError} that lists
+   * everything that is wrong in it.
+   */
+  static load(path: string | URL): Promise<Config>
+
+  /** Like {@link load}, while the caller waits. */
+  static loadSync(path: string | URL): Config
+
+  /**
+   * Reads a configuration from YAML or JSON text.
+   *
+   * `file` is the name that diagnostics and origins give, and relative paths start at its
+   * directory; it is not opened. Throws a {@link ConfigError} that lists everything that is wrong.
+   */
+  static fromYaml(text: string, options?: { file?: string }): Config
+
+  /** What is allowed and suspicious, in the order of the text. */
+  get diagnostics(): Diagnostic[]
+
+  /** The names of the profiles, sorted. */
+  get profiles(): string[]
+
+  /** The file it was read from. */
+  get file(): string | null
+
+  /** Lays a profile over `litellm_base`. Throws a {@link ProfileError} if there is none of this name. */
+  profile(name: string): Profile
+
+  /** What is suspicious about how the profiles change the base, in the order of the text. */
+  profileDiagnostics(): Diagnostic[]
+
+  /**
+   * The same configuration with every path absolute, seen from the directory of its file (or the
+   * current directory, if it has none) and from `$HOME`. Throws a {@link ConfigError} if a path
+   * cannot be resolved.
+   */
+  resolve(): Config
+
+  /**
+   * The document in the shape of version 2, its keys in the order they were written (but those that
+   * look like array indices first, as in every object). See {@link Value} for large integers.
+   */
+  toJSON(): { [key: string]: Value }
+}
+
+/** One profile of a configuration, laid over the base; {@link Config.profile} makes them. */
+export declare class Profile {
+  private constructor()
+
+  /** The name of the profile. */
+  get name(): string
+
+  /** What is suspicious about the changes: a mapping that a null wipes out, a type that changes. */
+  get diagnostics(): Diagnostic[]
+
+  /** Where every leaf of the merged document was written, in its order. */
+  get origins(): Origin[]
+
+  /** The credentials that the merged document refers to, each once, in its order. */
+  get references(): string[]
+
+  /** The merged document: what LiteLLM reads, before the secrets are put in. */
+  toJSON(): { [key: string]: Value }
+
+  /** What changes from this profile to another, leaf by leaf. */
+  diff(other: Profile): Change[]
+
+  /**
+   * The document that LiteLLM reads, as YAML, with the secrets in place.
+   *
+   * `secrets` maps names of credentials to what they stand for. Throws a {@link ProfileError} that
+   * lists every credential it lacks. The text holds the secrets: write it with mode 0600, or let
+   * {@link activate} do it.
+   */
+  render(secrets: { readonly [name: string]: string }): string
+}
+
+/**
+ * Lays one document over another, as a profile is laid over the base: mappings are merged,
+ * everything else replaces, and the text `"$delete"` removes a key. Neither document is changed.
+ *
+ * As in JSON, keys that hold `undefined` are left out. Throws a `TypeError` for what a document
+ * cannot hold and a `RangeError` for numbers that are not finite, integers beyond 128 bits, and
+ * documents that are too deep or too large.
+ */
+export declare function merge(base: Value, overlay: Value): Merge
+
+/**
+ * Rewrites the text of a configuration of version 1 or 3 as version 2.
+ *
+ * Mistakes that were there before are reported and left to the author. Throws a
+ * {@link ConfigError} if the text is not YAML or its version is unknown.
+ */
+export declare function migrate(text: string): Migration
+
+/**
+ * Where a path of a configuration leads: absolute stays, `~` is `home`, anything else starts at the
+ * absolute directory `dir`.
+ *
+ * Nothing is looked up. Throws a {@link ConfigError} for a path that is blank, a URL, or that needs
+ * a home directory which is not given.
+ */
+export declare function resolvePath(path: string, options: { dir: string; home?: string | null }): string
+
+/**
+ * Makes a profile the active one: fetches its secrets and writes the LiteLLM configuration and
+ * `state.json`, both or neither. The configuration, which holds the secrets, has mode 0600. Paths
+ * are resolved first, as by {@link Config.resolve}. If everything is as it should be already,
+ * nothing is written.
+ *
+ * Works on a thread of Node's pool, and may hold it for as long as the programs run that print
+ * secrets. Rejects with a {@link ProfileError} if the profile or one of its secrets is missing and
+ * with a {@link FileError} if a file cannot be written; the active profile stays as it was.
+ */
+export declare function activate(config: Config, name: string): Promise<Activation>
+
+/**
+ * Which profile is active; `null` if none is. Throws a {@link FileError} if `state.json` is there
+ * and cannot be read.
+ */
+export declare function activeProfile(config: Config): State | null
+
+/** The JSON Schema of the configuration, for editors and validators. */
+export declare function jsonSchema(): { [key: string]: unknown }
+
+/** The commented configuration that `flowgate init` writes. */
+export declare const STARTER: string
+
+/** What the errors of this package have in common. Match on `code`; show `message`. */
+export declare class FlowgateError extends Error {
+  constructor(message: string, options: { code: string; diagnostics?: Diagnostic[]; cause?: unknown })
+
+  /** Stable name of the kind of error, such as `"config.invalid"`. */
+  code: string
+
+  /** Everything that is wrong in the document, if that is what is wrong; else empty. */
+  diagnostics: Diagnostic[]
+}
+
+/** The document has mistakes: `"config.invalid"`. */
+export declare class ConfigError extends FlowgateError {}
+
+/** The profile cannot be used: `"profile.unknown"`, `"profile.credentials"`. */
+export declare class ProfileError extends FlowgateError {}
+
+/** A file could not be read or written: `"runtime.cannot_read"`, `"runtime.cannot_write"`. */
+export declare class FileError extends FlowgateError {
+  constructor(message: string, options: { code: string; path: string; diagnostics?: Diagnostic[]; cause?: unknown })
+
+  /** The file. */
+  path: string
+}

@@ -1,0 +1,17 @@
+import api from './index.cjs'
+
+export const {
+  activate,
+  activeProfile,
+  Config,
+  ConfigError,
+  FileError,
+  FlowgateError,
+  jsonSchema,
+  merge,
+  migrate,
+  Profile,
+  ProfileError,
+  resolvePath,
+  STARTER,
+} = api

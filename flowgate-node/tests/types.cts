@@ -1,0 +1,5 @@
+import flowgate = require('flowgate')
+
+const config: flowgate.Config = flowgate.Config.fromYaml(flowgate.STARTER)
+const diagnostics: flowgate.Diagnostic[] = config.diagnostics
+void diagnostics

@@ -1,0 +1,74 @@
+// Compiled, not run: what TypeScript must accept, and what it must refuse.
+
+import {
+  activate,
+  activeProfile,
+  Config,
+  ConfigError,
+  FileError,
+  FlowgateError,
+  jsonSchema,
+  merge,
+  migrate,
+  Profile,
+  resolvePath,
+  STARTER,
+  type Activation,
+  type Change,
+  type Diagnostic,
+  type Merge,
+  type Migration,
+  type Origin,
+  type State,
+  type Value,
+} from 'flowgate'
+
+export async function accepts(url: URL): Promise<void> {
+  const config: Config = await Config.load('flowgate.yaml')
+  await Config.load(url)
+  Config.loadSync(url)
+  Config.fromYaml(STARTER)
+  Config.fromYaml(STARTER, { file: 'a.yaml' })
+  const diagnostics: Diagnostic[] = [...config.diagnostics, ...config.profileDiagnostics()]
+  const file: string | null = config.file
+  const document: { [key: string]: Value } = config.resolve().toJSON()
+  const profile: Profile = config.profile(config.profiles[0] ?? 'balanced')
+  const origins: Origin[] = profile.origins
+  const line: number | undefined = origins[0]?.line
+  const changes: Change[] = profile.diff(profile)
+  const before: Value | undefined = changes[0]?.before
+  const text: string = profile.render({ cliproxy: 'x' })
+  const merged: Merge = merge({ a: [1, 2n, null, { b: 'c' }] }, document)
+  const migration: Migration = migrate(text)
+  const path: string = resolvePath('~/x', { dir: '/etc', home: null })
+  const activation: Activation = await activate(config, profile.name)
+  const state: State | null = activeProfile(config)
+  const schema: unknown = jsonSchema().properties
+  const error: Error = new FlowgateError('x', { code: 'x', cause: new ConfigError('y', { code: 'y' }) })
+  if (error instanceof FileError) error.path.length
+  if (error instanceof FlowgateError) error.diagnostics.push(...diagnostics)
+  const hint: string | undefined = diagnostics[0]?.hint
+  const related: number | undefined = diagnostics[0]?.related[0]?.endColumn
+  void [file, line, before, merged.warnings, migration.remaining, path, activation.changed, state?.updatedAt, schema, hint, related]
+}
+
+export function refuses(config: Config): void {
+  // @ts-expect-error: configurations come from load, loadSync and fromYaml
+  new Config()
+  // @ts-expect-error: text, not bytes
+  Config.fromYaml(new Uint8Array())
+  // @ts-expect-error: not an option
+  Config.fromYaml('', { path: 'a.yaml' })
+  // @ts-expect-error: never changes
+  config.file = 'a.yaml'
+  // @ts-expect-error: secrets are text
+  config.profile('a').render({ a: 1 })
+  // @ts-expect-error: not a profile
+  config.profile('a').diff(config)
+  // @ts-expect-error: what a document cannot hold
+  merge({ a: new Date() }, {})
+  // @ts-expect-error: a directory is needed
+  resolvePath('a', {})
+  // @ts-expect-error: null must be considered
+  activeProfile(config).currentProfile
+}

@@ -1,0 +1,47 @@
+"""What a type checker must accept, and what it must refuse. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, Literal
+
+import flowgate
+from typing_extensions import assert_type
+
+config = flowgate.Config.load("flowgate.yaml")
+assert_type(config, flowgate.Config)
+assert_type(flowgate.Config.load(Path("flowgate.yaml")), flowgate.Config)
+assert_type(flowgate.Config.from_yaml(flowgate.STARTER, file=None), flowgate.Config)
+assert_type(config.diagnostics, list[flowgate.Diagnostic])
+assert_type(config.profiles, list[str])
+assert_type(config.file, str | None)
+assert_type(config.resolve().to_dict(), dict[str, Any])
+
+profile = config.profile("balanced")
+assert_type(profile.origins[0].line, int)
+assert_type(profile.diff(profile)[0].kind, Literal["added", "changed", "removed"])
+assert_type(profile.render({"main": "sk"}), str)
+assert_type(flowgate.merge({}, {"a": 1}).merged, dict[str, Any])
+assert_type(flowgate.migrate("").remaining, tuple[flowgate.Diagnostic, ...])
+assert_type(flowgate.activate(config, "balanced").active_config, Path)
+assert_type(flowgate.active_profile(config), flowgate.State | None)
+
+hashable: Hashable = profile.origins[0]
+
+try:
+    config.profile("nope")
+except flowgate.FlowgateError as error:
+    assert_type(error.code, str)
+    assert_type(error.diagnostics, list[flowgate.Diagnostic])
+
+# With --strict, an ignore that ignores nothing is an error: each of these must be refused.
+flowgate.Config.load(b"flowgate.yaml")  # type: ignore[arg-type]
+flowgate.Config.from_yaml("", "flowgate.yaml")  # type: ignore[call-arg]
+config.file = "other.yaml"  # type: ignore[misc]
+profile.origins[0].line = 3  # type: ignore[misc]
+profile.render({"main": None})  # type: ignore[dict-item]
+flowgate.active_profile(config).current_profile  # type: ignore[union-attr]
+
+
+class Mine(flowgate.Profile): ...  # type: ignore[misc]
