@@ -1,5 +1,7 @@
 //! Documents of version 1 and 3, brought into the shape of version 2.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::schema::{Auth, Version};
@@ -191,8 +193,10 @@ fn add_secret_files(entries: &mut Vec<Entry>, secrets: Entry) {
                 },
             ..
         }) => {
+            let text = |file: &Node| file.as_str().map(str::to_owned);
+            let mut known: BTreeSet<String> = files.iter().filter_map(text).collect();
             for file in secrets.value.items().unwrap_or_default() {
-                if !files.iter().any(|known| known.value == file.value) {
+                if text(file).is_none_or(|text| known.insert(text)) {
                     files.push(file.clone());
                 }
             }
