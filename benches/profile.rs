@@ -25,7 +25,7 @@ fn balanced(c: &mut Criterion) {
     });
     group.bench_function("merge and visit every leaf", |b| {
         b.iter(|| {
-            let (merged, _) = profile::merge(black_box(base), black_box(overlay));
+            let merged = profile::merge(black_box(base), black_box(overlay));
             let mut overlaid_leaves = 0;
             merged.visit_leaves(&mut |path, _, overlaid| {
                 black_box(path);

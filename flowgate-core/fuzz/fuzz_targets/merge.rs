@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     ) else {
         return;
     };
-    let (merged, _) = merge(&base, &overlay);
+    let merged = merge(&base, &overlay);
 
     // Every leaf of the result has an origin, in order, that holds its value.
     let mut origins = Vec::new();

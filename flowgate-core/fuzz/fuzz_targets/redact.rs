@@ -1,4 +1,4 @@
-//! A redacted line is as long as the line, and redacting it again changes nothing.
+//! A redacted text differs from the text only in characters that became `*`.
 
 #![no_main]
 
