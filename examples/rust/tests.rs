@@ -1,7 +1,5 @@
 //! Runs the Rust examples; those in Python and Node are run by the tests of their packages.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use std::process::Command;
 
 #[test]

@@ -13,7 +13,7 @@ pub enum Merged<'d> {
     /// A mapping that both documents have, or one from the overlay that removes keys.
     Mapping {
         /// Keys and values: those of the base in their order, then what the overlay adds.
-        entries: Vec<(&'d str, Merged<'d>)>,
+        entries: Vec<(&'d str, Self)>,
         /// Where the mapping was written first.
         span: Span,
         /// True if only the overlay has it.

@@ -9,6 +9,8 @@ mod compose;
 mod decode;
 mod emit;
 mod keys;
+mod mistake;
+mod problem;
 mod scalar;
 mod surrogates;
 
@@ -16,13 +18,13 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::fmt;
 
-#[cfg(feature = "runtime")]
-pub(crate) use compose::too_large;
 pub use compose::{MAX_BYTES, MAX_DEPTH, MAX_NODES, parse};
 pub(crate) use compose::{Read, read};
 pub(crate) use decode::decode;
 pub use emit::to_yaml;
 pub(crate) use emit::to_yaml_with_leaves;
+#[cfg(feature = "runtime")]
+pub(crate) use problem::too_large;
 pub(crate) use surrogates::join as join_surrogates;
 
 use crate::diagnostic::Span;
