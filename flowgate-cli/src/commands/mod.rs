@@ -1,6 +1,8 @@
 //! What each command does.
 
 mod config;
+mod guard;
+pub(crate) mod hook;
 mod init;
 mod profile;
 
@@ -18,6 +20,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
     match args.command {
         Command::Init { file, force } => init::init(&file, force, output),
         Command::Completions { shell } => completions(shell, output),
+        Command::Guard(command) => guard::run(command, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),
             ConfigCommand::Check { jsonl: false } => config::check(&file()?, output),

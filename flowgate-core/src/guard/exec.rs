@@ -683,7 +683,9 @@ impl Walker<'_> {
             Some(verb)
                 if language == Language::Javascript && verb.text == "eval" && name == "deno" =>
             {
-                drop(rest.get(1).map(|a| self.code_of(language, a, 0)))
+                if let Some(code) = rest.get(1) {
+                    self.code_of(language, code, 0);
+                }
             }
             Some(file) if !any && !matches!(file.text, "-" | "/dev/stdin") => {
                 if let Flow::Literal(code) = self.file(file.text) {

@@ -235,6 +235,9 @@ fn message(verdict: &Verdict) -> String {
         text.push_str(" Instead: ");
         text.push_str(suggestion);
     }
+    if !rule.starts_with("core.guard:") {
+        text.push_str(" Only the person can let it run, once: `flowgate guard allow list`.");
+    }
     text
 }
 
