@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use flowgate_core::guard::hook::Agent;
 
-/// The control layer for AI coding agents: check a configuration, see what a profile makes of it,
-/// and make it active.
+/// The control layer for AI coding agents: guard the commands they run, check a configuration, see
+/// what a profile makes of it, and make it active.
 ///
 /// Exit codes: 0 done, 1 the answer is no, 2 wrong usage or bad input, 3 the machine failed
 /// (permission, disk, a missing secret).
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// List, show, compare and activate profiles.
     #[command(subcommand)]
     Profile(ProfileCommand),
+    /// Decide whether shell commands may run, and stop agents before they destroy something.
+    #[command(subcommand)]
+    Guard(GuardCommand),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -96,6 +100,123 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the JSON Schema, with which editors complete and check the configuration.
     Schema,
+}
+
+/// Where a command would run.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The packs that are on, separated by commas: `all`, `core`, `database.redis`, `-windows`.
+    /// Default: what the policy says.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) packs: Option<Vec<String>>,
+    /// The directory it would run in. Default: this one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// The home directory. Default: `$HOME`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GuardCommand {
+    /// Decide whether a command may run. Exit code: 0 it may, 1 it may not.
+    Check {
+        #[command(flatten)]
+        place: Place,
+        /// Check many: read a JSON object with `command` a line, answer one each.
+        #[arg(long, conflicts_with = "command")]
+        jsonl: bool,
+        /// The command: one text, or words. Default: standard input.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Show how the guard reads a command, and what decides.
+    Explain {
+        #[command(flatten)]
+        place: Place,
+        /// The command: one text, or words.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Measure the guard: JSON lines with `command` and `expect` (`allow`, `warn`, `ask`, `deny`).
+    Test {
+        #[command(flatten)]
+        place: Place,
+        /// Run the examples in these packs of one's own instead.
+        #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
+        pack: Vec<PathBuf>,
+        /// The file; `-` is standard input.
+        #[arg(required_unless_present = "pack")]
+        corpus: Option<PathBuf>,
+    },
+    /// List the packs of rules.
+    Packs {
+        /// Only those whose id, name, description or rules have this in them.
+        filter: Option<String>,
+        /// Show the rules.
+        #[arg(long)]
+        rules: bool,
+    },
+    /// Find destructive commands in scripts, Makefiles, Dockerfiles, packages and workflows.
+    Scan {
+        #[command(flatten)]
+        place: Place,
+        /// Print a SARIF 2.1.0 log.
+        #[arg(long)]
+        sarif: bool,
+        /// Files and directories.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Answer an agent that asks before it runs a command; or manage that.
+    #[command(args_conflicts_with_subcommands = true)]
+    Hook {
+        /// The agent. Default: told by what it asks.
+        #[arg(long, value_parser = agent)]
+        agent: Option<Agent>,
+        #[command(subcommand)]
+        command: Option<HookCommand>,
+    },
+    /// Let a command that was stopped run once. Only a person at a terminal can.
+    Allow {
+        /// The code of the command, or `list`.
+        #[arg(value_name = "CODE|list")]
+        code: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HookCommand {
+    /// Put the hook into an agent's settings.
+    Install {
+        /// claude, codex, copilot, cursor, gemini or kimi.
+        #[arg(value_parser = agent)]
+        agent: Agent,
+    },
+    /// Take the hook out of an agent's settings.
+    Uninstall {
+        /// claude, codex, copilot, cursor, gemini or kimi.
+        #[arg(value_parser = agent)]
+        agent: Agent,
+    },
+    /// Say whether the hook is in an agent's settings, or in those of all.
+    Status {
+        /// claude, codex, copilot, cursor, gemini or kimi.
+        #[arg(value_parser = agent)]
+        agent: Option<Agent>,
+    },
+}
+
+fn agent(name: &str) -> Result<Agent, String> {
+    Agent::from_name(name).ok_or_else(|| {
+        let known = Agent::ALL.map(Agent::name);
+        format!("known agents are {}", known.join(", "))
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,6 +16,10 @@ use crate::args::Args;
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    // An agent waits for this answer before every command: nothing else is set up for it.
+    if let Some(agent) = commands::hook::asked(std::env::args_os().skip(1)) {
+        return commands::hook::answer(agent);
+    }
     let args = Args::parse();
     let mut output = Output::new(args.format, args.no_color);
     let result = commands::run(args, &mut output);

@@ -7,6 +7,7 @@
 //!
 //! # The rooms
 //!
+//! * [`guard`]: may this shell command run?
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
 //! * [`yaml`]: documents that remember where everything stood.
@@ -34,6 +35,7 @@
 
 pub mod config;
 pub mod diagnostic;
+pub mod guard;
 pub mod profile;
 pub mod redact;
 #[cfg(feature = "runtime")]

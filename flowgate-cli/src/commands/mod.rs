@@ -1,6 +1,8 @@
 //! What each command does.
 
 mod config;
+mod guard;
+pub(crate) mod hook;
 mod init;
 mod profile;
 
@@ -22,6 +24,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
             init::init(&file.unwrap_or_else(|| USUAL[0].into()), force, output)
         }
         Command::Completions { shell } => completions(shell, output),
+        Command::Guard(command) => guard::run(command, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),
             ConfigCommand::Check { jsonl: false } => config::check(&file()?, output),

@@ -20,9 +20,9 @@ pub use json_schema::json_schema;
 pub use migrate::{Migration, migrate, migrate_with_proxy};
 pub use paths::{Base, resolve_document, resolve_path};
 pub use schema::{
-    Account, Accounts, AllowEntry, Auth, Backoff, Command, Credential, Credentials, Guard,
-    GuardMode, Integration, Paths, Provider, Readiness, Restart, RestartPolicy, Section, Service,
-    Settings, SignInMethod, Strategy,
+    Account, Accounts, Auth, Backoff, Command, Credential, Credentials, Integration, Paths,
+    Provider, Readiness, Restart, RestartPolicy, Section, Service, Settings, SignInMethod,
+    Strategy,
 };
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::guard::Policy;
+
 use super::text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
 /// The configuration of FlowGate.
@@ -40,9 +42,10 @@ pub struct Settings {
     /// What is written into the settings of clients such as Codex.
     #[serde(default)]
     pub integration: Integration,
-    /// Which shell commands agents may run.
+    /// Which shell commands agents may run. It can only be stricter than the policy of the user,
+    /// `~/.config/flowgate/guard.yaml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guard: Option<Guard>,
+    pub guard: Option<Policy>,
     /// The provider accounts that requests are spread over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<Accounts>,
@@ -386,55 +389,6 @@ pub struct Integration {
     /// The model that clients use for small tasks. Default: `default_model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fast_model: Option<NonBlank>,
-}
-
-/// Which shell commands agents may run.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Guard {
-    /// The rule packs that are on.
-    #[serde(default)]
-    pub packs: Vec<NonBlank>,
-    /// What happens to a command that a rule matches.
-    #[serde(default)]
-    pub mode: GuardMode,
-    /// What is allowed all the same.
-    #[serde(default)]
-    pub allow: Vec<AllowEntry>,
-}
-
-/// What happens to a command that a rule matches.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum GuardMode {
-    /// A person is asked first.
-    Ask,
-    /// It does not run.
-    #[default]
-    Deny,
-    /// It runs, with a warning.
-    Warn,
-}
-
-/// A command or rule that is allowed all the same.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct AllowEntry {
-    /// The rule that no longer applies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<NonBlank>,
-    /// The exact command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exact: Option<NonBlank>,
-    /// How the command starts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<NonBlank>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 /// The provider accounts that requests are spread over.

@@ -5,6 +5,7 @@
 
 mod activate;
 mod atomic;
+pub mod guard;
 mod load;
 mod migrate;
 mod regular;
@@ -21,6 +22,8 @@ pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
 
 use self::regular::NotRegular;
 use crate::diagnostic::Diagnostic;
+use crate::guard::install::InstallError;
+use crate::guard::{PackError, PolicyError};
 use crate::{config, profile};
 
 /// Why something could not be carried out.
@@ -33,6 +36,30 @@ pub enum Error {
     /// The profile cannot be used.
     #[error(transparent)]
     Profile(#[from] profile::Error),
+    /// A policy of the guard has mistakes.
+    #[error("`{}`: {error}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: PolicyError,
+    },
+    /// A pack of rules has mistakes.
+    #[error("`{}`: {error}", path.display())]
+    Pack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: PackError,
+    },
+    /// The settings of an agent cannot be edited. They are untouched.
+    #[error("`{}`: {error}", path.display())]
+    Install {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: InstallError,
+    },
     /// A file could not be read.
     #[error("cannot read `{}`: {reason}; {hint}", path.display())]
     Read {
@@ -63,6 +90,9 @@ impl Error {
         match self {
             Self::Config(error) => error.code(),
             Self::Profile(error) => error.code(),
+            Self::Policy { error, .. } => error.code(),
+            Self::Pack { error, .. } => error.code(),
+            Self::Install { error, .. } => error.code(),
             Self::Read { .. } => "runtime.cannot_read",
             Self::Write { .. } => "runtime.cannot_write",
         }
@@ -80,7 +110,11 @@ impl Error {
     /// was asked for.
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Profile(profile::Error::UnknownProfile { .. }) => false,
+            Self::Config(_)
+            | Self::Install { .. }
+            | Self::Pack { .. }
+            | Self::Policy { .. }
+            | Self::Profile(profile::Error::UnknownProfile { .. }) => false,
             Self::Read { environment, .. } => *environment,
             Self::Profile(profile::Error::Credentials { .. }) | Self::Write { .. } => true,
         }

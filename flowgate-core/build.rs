@@ -1,0 +1,194 @@
+//! Turns `packs/*.yaml` into static tables (`$OUT_DIR/packs.rs`).
+
+use std::fmt::Write as _;
+use std::{env, fs, path::Path, process};
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "src/guard/compile.rs"]
+mod compile;
+#[allow(dead_code, unreachable_pub)]
+#[path = "src/guard/format.rs"]
+mod format;
+#[allow(dead_code, unreachable_pub)]
+#[path = "src/guard/ruleset.rs"]
+mod ruleset;
+
+use ruleset::{Code, List, Matcher, RuleSet, Text, Tool};
+
+fn main() {
+    println!("cargo::rerun-if-changed=packs");
+    println!("cargo::rerun-if-changed=src/guard/compile.rs");
+    println!("cargo::rerun-if-changed=src/guard/format.rs");
+    println!("cargo::rerun-if-changed=src/guard/ruleset.rs");
+    let mut paths: Vec<_> = fs::read_dir("packs")
+        .expect("the packs directory is readable")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    paths.sort();
+    let mut files = Vec::new();
+    let mut problems = Vec::new();
+    for path in &paths {
+        let text = fs::read_to_string(path).expect("a pack file is readable");
+        match serde_yaml::from_str::<format::PackFile>(&text) {
+            Ok(file) => {
+                if path.file_stem().is_none_or(|stem| stem != file.id.as_str()) {
+                    problems.push(format!(
+                        "{}: the file is not called `{}.yaml`",
+                        path.display(),
+                        file.id
+                    ));
+                }
+                files.push(file);
+            }
+            Err(error) => problems.push(format!("{}: {error}", path.display())),
+        }
+    }
+    let set = match compile::compile(&files, None) {
+        Ok(set) if problems.is_empty() => set,
+        Ok(_) => stop(&problems),
+        Err(more) => {
+            problems.extend(more);
+            stop(&problems)
+        }
+    };
+    let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("packs.rs");
+    fs::write(out, Printer::default().print(&set)).expect("OUT_DIR is writable");
+}
+
+fn stop(problems: &[String]) -> ! {
+    for problem in problems {
+        println!("cargo::error={}", problem.replace('\n', " "));
+    }
+    process::exit(1);
+}
+
+/// Prints tables as Rust statics, sharing equal lists of strings.
+#[derive(Default)]
+struct Printer {
+    statics: String,
+    count: usize,
+}
+
+impl Printer {
+    fn print(mut self, set: &RuleSet) -> String {
+        let packs = self.list("Pack", &set.packs, |_, p| {
+            format!(
+                "Pack {{ id: {}, name: {}, description: {} }}",
+                text(&p.id),
+                text(&p.name),
+                text(&p.description)
+            )
+        });
+        let rules = self.list("Rule", &set.rules, |s, r| {
+            let suggestion = r.suggestion.as_ref().map_or("None".to_owned(), |t| format!("Some({})", text(t)));
+            let decision = r.decision.map_or("None".to_owned(), |d| format!("Some(Action::{d:?})"));
+            format!(
+                "Rule {{ pack: {}, id: {}, severity: Level::{:?}, decision: {decision}, reason: {}, suggestion: {suggestion}, deny: {}, allow: {} }}",
+                r.pack, text(&r.id), r.severity, text(&r.reason), s.texts(&r.deny), s.texts(&r.allow)
+            )
+        });
+        let matchers = self.list("Matcher", &set.matchers, Self::matcher);
+        let tools = self.list("Tool", &set.tools, Self::tool);
+        let entries = self.list("Entry", &set.entries, |s, e| {
+            format!(
+                "Entry {{ name: {}, tool: {}, matchers: {} }}",
+                text(&e.name),
+                e.tool,
+                s.numbers(&e.matchers)
+            )
+        });
+        let (hash, prefixes) = (self.numbers(&set.hash), self.numbers(&set.prefixes));
+        let mut out = self.statics;
+        writeln!(out, "pub(crate) static BUILT_IN: RuleSet = RuleSet {{ packs: {packs}, rules: {rules}, matchers: {matchers}, tools: {tools}, entries: {entries}, hash: {hash}, prefixes: {prefixes} }};").expect("writing to a string");
+        out
+    }
+
+    fn matcher(&mut self, m: &Matcher) -> String {
+        let subcommand = self.list("List<Text>", &m.subcommand, |s, path| s.texts(path));
+        let lists: Vec<String> = [
+            ("flags_any", &m.flags_any),
+            ("flags_all", &m.flags_all),
+            ("flags_none", &m.flags_none),
+            ("args_any", &m.args_any),
+            ("args_all", &m.args_all),
+            ("args_none", &m.args_none),
+            ("method", &m.method),
+            ("url", &m.url),
+            ("body", &m.body),
+            ("call", &m.call),
+            ("stdin", &m.stdin),
+        ]
+        .into_iter()
+        .map(|(name, list)| format!("{name}: {}", self.texts(list)))
+        .collect();
+        format!(
+            "Matcher {{ rule: {}, first: {}, subcommand: {subcommand}, {}, args_min: {}, args_max: {}, paths: {}, redirect: {}, sql: {}, check: {}, regex: {} }}",
+            m.rule,
+            m.first,
+            lists.join(", "),
+            m.args_min,
+            m.args_max,
+            m.paths,
+            m.redirect,
+            m.sql,
+            text(&m.check),
+            text(&m.regex)
+        )
+    }
+
+    fn tool(&mut self, t: &Tool) -> String {
+        let code = self.list("Code", &t.code, |s, c: &Code| {
+            format!(
+                "Code {{ language: Language::{:?}, options: {}, positional: {}, stdin: {} }}",
+                c.language,
+                s.texts(&c.options),
+                c.positional,
+                c.stdin
+            )
+        });
+        format!(
+            "Tool {{ values: {}, inert: {}, dry_run: {}, known: {}, single_dash: {}, ignore_case: {}, code: {code} }}",
+            self.texts(&t.values),
+            self.texts(&t.inert),
+            self.texts(&t.dry_run),
+            self.texts(&t.known),
+            t.single_dash,
+            t.ignore_case
+        )
+    }
+
+    fn texts(&mut self, list: &List<Text>) -> String {
+        self.list("Text", list, |_, t| text(t))
+    }
+
+    fn numbers(&mut self, list: &List<u16>) -> String {
+        self.list("u16", list, |_, n| n.to_string())
+    }
+
+    fn list<T>(
+        &mut self,
+        kind: &str,
+        list: &List<T>,
+        item: impl Fn(&mut Self, &T) -> String,
+    ) -> String {
+        if list.is_empty() {
+            return "List::Static(&[])".to_owned();
+        }
+        let items: Vec<String> = list.iter().map(|t| item(self, t)).collect();
+        self.count += 1;
+        let name = format!("L{}", self.count);
+        writeln!(
+            self.statics,
+            "static {name}: [{kind}; {}] = [{}];",
+            items.len(),
+            items.join(", ")
+        )
+        .expect("writing to a string");
+        format!("List::Static(&{name})")
+    }
+}
+
+fn text(text: &str) -> String {
+    format!("Text::Borrowed({text:?})")
+}

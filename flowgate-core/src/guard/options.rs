@@ -1,0 +1,300 @@
+//! The words of a command line: options with their values, and the words that are neither.
+
+use super::glob;
+use super::ruleset::{Text, Tool, word_bit};
+use super::small::Small;
+use super::walk::Arg;
+
+/// An option as it was given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Opt<'t> {
+    /// Without dashes.
+    pub(crate) name: &'t str,
+    /// Two dashes (or one, for tools with `-long` options).
+    pub(crate) long: bool,
+    pub(crate) value: Option<&'t str>,
+    /// Index among the words of the line.
+    pub(crate) index: u32,
+}
+
+/// A word that is not an option.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Positional {
+    pub(crate) index: u32,
+    /// It follows an option that may take a value.
+    maybe_value: bool,
+}
+
+/// A command line, read.
+#[derive(Debug)]
+pub(crate) struct Line<'t> {
+    pub(crate) args: &'t [Arg<'t>],
+    pub(crate) tool: &'t Tool,
+    pub(crate) options: Small<Opt<'t>, 8>,
+    pub(crate) words: Small<Positional, 12>,
+    /// How many positional words stand before `--`; all if there is none.
+    pub(crate) before_dashes: usize,
+}
+
+impl<'t> Line<'t> {
+    /// Reads the words after the command word.
+    pub(crate) fn read(args: &'t [Arg<'t>], tool: &'t Tool) -> Self {
+        let mut line = Self {
+            args,
+            tool,
+            options: Small::new(),
+            words: Small::new(),
+            before_dashes: usize::MAX,
+        };
+        let mut i = 0;
+        let mut maybe_value = false;
+        while let Some(arg) = args.get(i) {
+            let index = i as u32;
+            let text = arg.text;
+            let was_option = std::mem::take(&mut maybe_value);
+            i += 1;
+            if line.before_dashes != usize::MAX || !text.starts_with('-') || text.len() == 1 {
+                line.words.push(Positional {
+                    index,
+                    maybe_value: was_option,
+                });
+            } else if text == "--" {
+                line.before_dashes = line.words.len();
+            } else if let Some(long) = text.strip_prefix("--") {
+                i += line.long(text, long, index, args.get(i), &mut maybe_value);
+            } else if tool.single_dash {
+                i += line.long(text, &text[1..], index, args.get(i), &mut maybe_value);
+            } else {
+                i += line.cluster(&text[1..], index, args.get(i), &mut maybe_value);
+            }
+        }
+        line
+    }
+
+    fn long(
+        &mut self,
+        text: &'t str,
+        long: &'t str,
+        index: u32,
+        next: Option<&Arg<'t>>,
+        maybe_value: &mut bool,
+    ) -> usize {
+        if let Some((name, value)) = long.split_once('=') {
+            self.options.push(Opt {
+                name,
+                long: true,
+                value: Some(value),
+                index,
+            });
+            return 0;
+        }
+        let takes = takes_value(self.tool, text) && next.is_some();
+        let value = if takes { next.map(|a| a.text) } else { None };
+        self.options.push(Opt {
+            name: long,
+            long: true,
+            value,
+            index,
+        });
+        *maybe_value = !takes;
+        usize::from(takes)
+    }
+
+    fn cluster(
+        &mut self,
+        letters: &'t str,
+        index: u32,
+        next: Option<&Arg<'t>>,
+        maybe_value: &mut bool,
+    ) -> usize {
+        for (at, letter) in letters.char_indices() {
+            let end = at + letter.len_utf8();
+            let name = &letters[at..end];
+            if takes_short(self.tool, name) {
+                let rest = &letters[end..];
+                let rest = rest.strip_prefix('=').unwrap_or(rest);
+                let value = if rest.is_empty() {
+                    next.map(|a| a.text)
+                } else {
+                    Some(rest)
+                };
+                self.options.push(Opt {
+                    name,
+                    long: false,
+                    value,
+                    index,
+                });
+                return usize::from(rest.is_empty() && next.is_some());
+            }
+            self.options.push(Opt {
+                name,
+                long: false,
+                value: None,
+                index,
+            });
+        }
+        *maybe_value = true;
+        0
+    }
+
+    /// The positional words from one on.
+    pub(crate) fn words_from(&self, at: usize) -> impl Iterator<Item = &'t Arg<'t>> + '_ {
+        self.words
+            .iter()
+            .skip(at)
+            .map(|w| &self.args[w.index as usize])
+    }
+
+    /// The words that may begin the subcommand, as a set of [`word_bit`]s.
+    pub(crate) fn first_words(&self) -> u64 {
+        let mut set = 0;
+        for word in self.words.iter() {
+            set |= word_bit(self.args[word.index as usize].text);
+            if !word.maybe_value {
+                break;
+            }
+        }
+        set
+    }
+
+    /// Matches the first positional words; gives the index of the one after them.
+    pub(crate) fn subcommand(&self, path: &[Text], at: usize) -> Option<usize> {
+        let Some((pattern, rest)) = path.split_first() else {
+            return Some(at);
+        };
+        let word = self.words.get(at)?;
+        let text = self.args[word.index as usize].text;
+        if glob::matches(pattern, text, self.tool.ignore_case)
+            && let Some(end) = self.subcommand(rest, at + 1)
+        {
+            return Some(end);
+        }
+        if word.maybe_value {
+            self.subcommand(path, at + 1)
+        } else {
+            None
+        }
+    }
+
+    /// Whether an option is there, written as rules write it: `-f|--force`, `--request=DELETE`.
+    pub(crate) fn has(&self, pattern: &str) -> bool {
+        pattern.split('|').any(|p| self.find(p).is_some())
+    }
+
+    fn find(&self, pattern: &str) -> Option<&Opt<'t>> {
+        let (spelled, want) = match pattern.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (pattern, None),
+        };
+        if !spelled.starts_with('-') {
+            return self.bare(pattern);
+        }
+        let name = spelled.trim_start_matches('-');
+        let short =
+            spelled.len() - name.len() == 1 && name.chars().count() == 1 && !self.tool.single_dash;
+        self.options.iter().find(|option| {
+            let named = if short {
+                !option.long && option.name == name
+            } else {
+                self.is_long(option, name)
+            };
+            named && self.has_value(option, want)
+        })
+    }
+
+    /// Options without a dash: `/s`, `of=…`, found as words.
+    fn bare(&self, pattern: &str) -> Option<&Opt<'t>> {
+        const BARE: &Opt<'static> = &Opt {
+            name: "",
+            long: true,
+            value: None,
+            index: 0,
+        };
+        self.args
+            .iter()
+            .any(|a| glob::matches(pattern, a.text, true))
+            .then_some(BARE)
+    }
+
+    fn is_long(&self, option: &Opt<'t>, name: &str) -> bool {
+        if option.long && option.name == name {
+            return true;
+        }
+        let same_word = !option.long
+            && self.args[option.index as usize]
+                .text
+                .trim_start_matches('-')
+                == name;
+        let short_of = option.long
+            && !option.name.is_empty()
+            && name.starts_with(option.name)
+            && !self.tool.known.iter().any(|k| k == option.name);
+        same_word || short_of
+    }
+
+    fn has_value(&self, option: &Opt<'t>, want: Option<&str>) -> bool {
+        match (want, option.value) {
+            (None, Some("false")) => false,
+            (None, _) => true,
+            (Some(want), Some(value)) => glob::matches(want, value, true),
+            (Some(want), None) => self
+                .args
+                .get(option.index as usize + 1)
+                .is_some_and(|next| glob::matches(want, next.text, true)),
+        }
+    }
+
+    /// Whether the tool would only print something.
+    pub(crate) fn inert(&self) -> bool {
+        if self.options.is_empty() && self.tool.inert.is_empty() {
+            return false;
+        }
+        let asked = |o: &Opt<'_>| o.long && matches!(o.name, "help" | "version");
+        if self.options.iter().any(asked) {
+            return true;
+        }
+        self.tool.inert.iter().any(|pattern| {
+            if pattern.starts_with('-') {
+                self.has(pattern)
+            } else {
+                self.words
+                    .last()
+                    .is_some_and(|w| self.args[w.index as usize].text == &**pattern)
+            }
+        })
+    }
+
+    /// Whether the tool would only say what it would do.
+    pub(crate) fn dry_run(&self) -> bool {
+        if self.options.is_empty() {
+            return false;
+        }
+        let on = |o: &&Opt<'_>| !matches!(o.value, Some("none" | "false" | "0" | "off"));
+        if self
+            .find("--dry-run")
+            .filter(on)
+            .is_some_and(|o| o.long && (o.name.len() > 3))
+        {
+            return true;
+        }
+        self.tool
+            .dry_run
+            .iter()
+            .any(|p| p.split('|').any(|p| self.find(p).filter(on).is_some()))
+    }
+}
+
+fn takes_value(tool: &Tool, option: &str) -> bool {
+    tool.values.iter().any(|v| v == option)
+        || tool.single_dash
+            && tool
+                .values
+                .iter()
+                .any(|v| v.trim_start_matches('-') == option.trim_start_matches('-'))
+}
+
+fn takes_short(tool: &Tool, letter: &str) -> bool {
+    tool.values
+        .iter()
+        .any(|v| v.len() == letter.len() + 1 && v.ends_with(letter))
+}

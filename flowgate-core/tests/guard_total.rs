@@ -1,0 +1,277 @@
+//! Every text gets an answer, the same each time, in time that grows with its length.
+
+use std::time::{Duration, Instant};
+
+use flowgate_core::guard::{Context, Decision, Guard};
+use proptest::prelude::*;
+
+fn context() -> Context {
+    Context::new("/home/dev/project", "/home/dev")
+}
+
+const PIECES: &[&str] = &[
+    "rm",
+    " -rf ",
+    "/",
+    "git ",
+    "reset ",
+    "--hard",
+    "$(",
+    ")",
+    "`",
+    "\"",
+    "'",
+    "\\",
+    "\n",
+    "; ",
+    " | ",
+    "&&",
+    "||",
+    "&",
+    "${",
+    "}",
+    "X",
+    "=",
+    "$X",
+    "<<EOF\n",
+    "EOF\n",
+    "<<-'E'",
+    "<<<",
+    ">",
+    "<(",
+    ">(",
+    "((",
+    "))",
+    "[[ ",
+    " ]]",
+    "{",
+    ",",
+    "..",
+    "1",
+    "case x in ",
+    "esac",
+    "a) ",
+    ";;",
+    "if ",
+    "then ",
+    "fi",
+    "for x in ",
+    "do ",
+    "done",
+    "while ",
+    "function f ",
+    "() ",
+    "sh -c ",
+    "eval ",
+    "xargs ",
+    "find . ",
+    "-exec ",
+    "{} \\;",
+    "python3 -c ",
+    "os.system(",
+    "node -e ",
+    "psql -c ",
+    "DROP TABLE x",
+    "~",
+    "*",
+    "?",
+    "#",
+    "$'",
+    "\\x41",
+    "é",
+    "🎉",
+    "\u{1}",
+    "\0",
+    "\t",
+    "\r",
+    " ",
+    "env -S ",
+    "sudo ",
+    "f'{",
+    "'''",
+    "%w[",
+    "/*",
+    "*/",
+    "--",
+    "powershell -c ",
+    "Remove-Item ",
+    "awk ",
+    "perl -e ",
+    "q(",
+    "s/a/b/",
+    "ssh h ",
+    "cd ",
+    "${X:-",
+    "${X//a/b}",
+    "${X:1:2}",
+    "$((",
+    "curl -X DELETE ",
+    "http://",
+    "dd of=",
+    "mv ",
+    ":(){ :|:& };:",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pieces_of_shell_get_an_answer(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
+        let (guard, command) = (Guard::default(), pieces.concat());
+        let verdict = guard.check(&command, &context());
+        prop_assert_eq!(&verdict, &guard.check(&command, &context()));
+        if let Some(span) = verdict.span {
+            prop_assert!(span.start <= span.end && span.end <= command.len(), "{:?}", span);
+        }
+        prop_assert_eq!(guard.explain(&command, &context()).verdict.decision, verdict.decision);
+        guard.explain(&command, &context()).render(&command);
+    }
+
+    #[test]
+    fn any_text_gets_an_answer(command in any::<String>()) {
+        Guard::default().check(&command, &context());
+    }
+}
+
+#[test]
+fn time_grows_with_length_and_no_faster() {
+    let guard = Guard::default();
+    let mut slow = Vec::new();
+    for piece in [
+        "$(",
+        "`",
+        "\"$(",
+        "${x:-",
+        "((",
+        "(",
+        "{ ",
+        "if ",
+        "case x in ",
+        "a;",
+        "\"",
+        "'",
+        "\\",
+        "<<E\n",
+        "x<<E ",
+        "{a,",
+        "{a,b}",
+        "$x",
+        "a=1;",
+        "a=1;$a;",
+        "a=$a$a;",
+        "sudo ",
+        "sh -c '",
+        "eval ",
+        "rm -rf x ",
+        "<(",
+        "|",
+        "&",
+        "[[ ",
+        "f() { ",
+        ":;",
+        "$((",
+        "env -S x ",
+        "xargs ",
+        "#",
+        "\n",
+        "python3 -c '",
+        "find . -exec ",
+        "for a in b c; do ",
+        "$'\\x",
+        "${a//b/c}",
+        "echo x|",
+        "git reset ",
+        "(a;",
+        "{ a;",
+        "( a | ",
+        "f(){ a | a;",
+        "if a;",
+        "case a in a) ",
+        "cd x;",
+        "echo x > f;",
+        "cat <<E\nE\n",
+        "export a=b;",
+    ] {
+        let mut times = Vec::new();
+        for size in [20_000, 40_000] {
+            let command = piece.repeat(size / piece.len());
+            let best = (0..2).map(|_| {
+                let start = Instant::now();
+                guard.check(&command, &context());
+                start.elapsed()
+            });
+            times.push(best.min().unwrap_or_default());
+        }
+        if times[1] > Duration::from_millis(600)
+            || times[1] > times[0] * 5 + Duration::from_millis(40)
+        {
+            slow.push(format!("{piece:?}: {times:?}"));
+        }
+    }
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+#[test]
+fn too_long_is_denied_if_it_may_destroy_and_asked_if_not() {
+    let guard = Guard::default();
+    let long = "x".repeat(1 << 20);
+    assert_eq!(
+        guard
+            .check(&format!("echo {long}; git reset --hard"), &context())
+            .decision,
+        Decision::Deny
+    );
+    assert_eq!(
+        guard.check(&format!("echo {long}"), &context()).decision,
+        Decision::Ask
+    );
+}
+
+#[test]
+fn what_bash_leaves_open_is_left_open() {
+    let guard = Guard::default();
+    let mut differ = Vec::new();
+    let examples: Vec<String> = guard
+        .packs()
+        .into_iter()
+        .flat_map(|p| p.rules)
+        .flat_map(|r| r.deny.into_iter().chain(r.allow))
+        .collect();
+    let tricky = [
+        "echo 'a",
+        "echo \"a",
+        "echo $(a",
+        "echo ${a",
+        "echo `a",
+        "echo \"$(echo \")\")\"",
+        "echo $'a\\'b'",
+        "a=(b c)",
+        "echo $((1+(2)))",
+        "echo ${a:-\"}\"}",
+        "echo \"${a:-'}\"",
+        "x=$(case a in a) echo;; esac)",
+        "x=$(cat <<'E'\nit's\nE\n)",
+        "echo a\\",
+        "[[ a < b ]]",
+        "cat <<E\n$(echo 'x')\nE",
+    ];
+    for command in examples.iter().map(String::as_str).chain(tricky) {
+        let Ok(output) = std::process::Command::new("bash")
+            .args(["-n", "-c", command])
+            .output()
+        else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let bash = said.contains("looking for matching");
+        let ours = guard
+            .explain(command, &context())
+            .steps
+            .iter()
+            .any(|s| s.text.contains("not closed"));
+        if bash != ours {
+            differ.push(format!("bash {bash}, guard {ours}: {command} {said}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
