@@ -94,8 +94,46 @@ impl<'t> Request<'t> {
             addresses: Vec::new(),
             body: stdin.literal().unwrap_or_default().to_owned(),
         };
-        for arg in args.iter().filter(|a| !a.text.starts_with('-')) {
+        let mut words = args.iter();
+        while let Some(arg) = words.next() {
             let text = arg.text;
+            if text.starts_with('-') {
+                if matches!(
+                    text,
+                    "-a" | "--auth"
+                        | "-A"
+                        | "--auth-type"
+                        | "-o"
+                        | "--output"
+                        | "-p"
+                        | "--print"
+                        | "-P"
+                        | "--history-print"
+                        | "-s"
+                        | "--style"
+                        | "--session"
+                        | "--session-read-only"
+                        | "--timeout"
+                        | "--verify"
+                        | "--proxy"
+                        | "--cert"
+                        | "--cert-key"
+                        | "--ssl"
+                        | "--pretty"
+                        | "--max-redirects"
+                        | "--boundary"
+                        | "--bearer"
+                        | "--raw"
+                ) {
+                    let value = words.next().map_or("", |a| a.text);
+                    if text == "--raw" {
+                        request.body.push_str(value);
+                    }
+                } else if let Some(body) = text.strip_prefix("--raw=") {
+                    request.body.push_str(body);
+                }
+                continue;
+            }
             if request.addresses.is_empty()
                 && request.method.is_empty()
                 && !text.is_empty()

@@ -137,7 +137,18 @@ impl Walker<'_> {
             let mut flow = None;
             for found in inner {
                 match found {
-                    Inner::Argv(at) => flow = Some(self.run(&args[at..], io)),
+                    Inner::Argv(at) if way.named.is_empty() => {
+                        flow = Some(self.run(&args[at..], io))
+                    }
+                    Inner::Argv(at) => {
+                        let mut words = Args::new();
+                        words.push(Arg {
+                            text: way.named,
+                            span: args[0].span,
+                        });
+                        args[at..].iter().for_each(|&a| words.push(a));
+                        flow = Some(self.run(&words, io));
+                    }
                     Inner::Joined(at) => flow = Some(self.joined(args, at, io, way.remote)),
                     Inner::Code(at) => flow = Some(self.code_word(&args[at], 0)),
                     Inner::CodeAfter(at, offset) => flow = Some(self.code_word(&args[at], offset)),
