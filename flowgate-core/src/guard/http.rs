@@ -20,8 +20,36 @@ impl<'t> Request<'t> {
         match name {
             "curl" | "wget" | "curlie" => Some(Self::curl(args, stdin)),
             "http" | "https" | "xh" | "xhs" | "httpie" => Some(Self::httpie(args, stdin)),
+            _ if ["invoke-restmethod", "invoke-webrequest", "irm", "iwr"]
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n)) =>
+            {
+                Some(Self::powershell(args))
+            }
             _ => None,
         }
+    }
+
+    fn powershell(args: &[Arg<'t>]) -> Self {
+        let mut request = Self {
+            method: "GET",
+            addresses: Vec::new(),
+            body: String::new(),
+        };
+        let mut words = args.iter().map(|a| a.text);
+        while let Some(word) = words.next() {
+            let option = word.to_ascii_lowercase();
+            match option.as_str() {
+                "-method" | "-custommethod" => request.method = words.next().unwrap_or_default(),
+                "-body" => request.body.push_str(words.next().unwrap_or_default()),
+                "-uri" => request.addresses.extend(words.next().map(address)),
+                "-headers" | "-contenttype" | "-credential" | "-token" | "-outfile"
+                | "-timeoutsec" | "-authentication" | "-proxy" => drop(words.next()),
+                _ if option.starts_with('-') => {}
+                _ => request.addresses.push(address(word)),
+            }
+        }
+        request
     }
 
     fn curl(args: &[Arg<'t>], stdin: &Flow) -> Self {

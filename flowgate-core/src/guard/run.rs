@@ -6,9 +6,12 @@ use super::value::{Flow, Place, Producer, TEMP_NAME, UNKNOWN, UNKNOWN_TEXT};
 use super::walk::{Arg, Args, DEPTH, Io, Origin, Walker, assignment};
 use super::wrap::{self, Exec, Inner};
 
-/// The name of a command: without directory, `.exe` and the like.
+/// The name of a command: without directory, version (`prisma@5`), `.exe` and the like.
 pub(crate) fn base_name(word: &str) -> &str {
     let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
+    let name = name
+        .split_once('@')
+        .map_or(name, |(stem, _)| if stem.is_empty() { name } else { stem });
     match name
         .len()
         .checked_sub(4)
@@ -106,6 +109,9 @@ impl Walker<'_> {
             && let Some(flow) = self.wrapped(ways, args, io)
         {
             return flow;
+        }
+        if matches!(name, "yarn" | "pnpm" | "bun") {
+            self.local_binary(args, io);
         }
         if let Some(language) = interpreter(name).or_else(|| interpreter(unversioned(name))) {
             return self.interpreter(language, unversioned(name), args, io);
@@ -297,6 +303,7 @@ impl Walker<'_> {
         } else {
             self.state.arguments = Some(rest.iter().map(|a| a.text.to_owned()).collect());
             self.script(&rest[0]);
+            self.named_script(rest, io);
             Flow::Unknown(Producer::Other)
         };
         self.state.arguments = saved;
@@ -322,6 +329,31 @@ impl Walker<'_> {
                 self.special("core.shell:remote-code", io.span, false)
             }
             Flow::Unknown(Producer::Other) | Flow::Nothing => {}
+        }
+    }
+
+    /// `yarn prisma migrate reset`: what is no verb of the package manager is a program of the project.
+    fn local_binary(&mut self, args: &[Arg<'_>], io: &Io<'_>) {
+        let at = if args.get(1).is_some_and(|a| a.text == "run") {
+            2
+        } else {
+            1
+        };
+        if args
+            .get(at)
+            .is_some_and(|a| !PACKAGE_VERBS.contains(&a.text))
+        {
+            self.named_script(&args[at..], io);
+        }
+    }
+
+    /// A script that packs know by its name: `python manage.py`, `bash ./gradlew`, `python -m pip`.
+    pub(crate) fn named_script(&mut self, words: &[Arg<'_>], io: &Io<'_>) {
+        if words
+            .first()
+            .is_some_and(|a| self.guard.knows(base_name(a.text)))
+        {
+            self.run(words, io);
         }
     }
 
@@ -754,6 +786,58 @@ const READERS: &[&str] = &[
     "kill",
     "history",
     "fc",
+];
+
+/// Verbs of package managers that are also names of programs.
+const PACKAGE_VERBS: &[&str] = &[
+    "add",
+    "audit",
+    "cache",
+    "config",
+    "create",
+    "deploy",
+    "dlx",
+    "env",
+    "exec",
+    "i",
+    "import",
+    "info",
+    "init",
+    "install",
+    "link",
+    "list",
+    "ln",
+    "login",
+    "logout",
+    "ls",
+    "node",
+    "npm",
+    "outdated",
+    "pack",
+    "patch",
+    "prune",
+    "publish",
+    "rebuild",
+    "remove",
+    "restart",
+    "rm",
+    "set",
+    "start",
+    "stop",
+    "store",
+    "test",
+    "un",
+    "uninstall",
+    "unlink",
+    "unpublish",
+    "up",
+    "update",
+    "upgrade",
+    "version",
+    "why",
+    "workspace",
+    "workspaces",
+    "x",
 ];
 
 fn interpreter(name: &str) -> Option<Language> {
