@@ -74,6 +74,7 @@ fn the_readme_shows_what_happens() {
         let output = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{script}")])
             .env("PATH", &path)
+            .env("HOME", directory.path())
             .env_remove("FLOWGATE_CONFIG")
             .current_dir(directory.path())
             .output()

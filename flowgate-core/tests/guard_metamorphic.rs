@@ -91,14 +91,17 @@ fn a_denied_example_stays_denied_in_disguise() {
             format!("C={quoted}; sh -c \"$C\""),
             format!("trap {quoted} EXIT"),
             format!("watch -n1 {quoted}"),
-            format!("ls | xargs -I{{}} sh -c {quoted}"),
+            format!("ls | xargs -I@@ sh -c {quoted}"),
             format!("echo \"$({command}\n)\""),
             format!("diff <({command}\n) x"),
             format!("cat > s.sh <<'END_OF_IT'\n{command}\nEND_OF_IT\nbash s.sh"),
             format!("npx -c {quoted}"),
             format!("script -qc {quoted}"),
-            format!("find . -exec sh -c {quoted} \\;"),
         ];
+        // `find` puts a name in the place of `{}`.
+        if !command.contains("{}") {
+            forms.push(format!("find . -exec sh -c {quoted} \\;"));
+        }
         if takes_prefix(&command) {
             forms.extend(prefixes.iter().map(|p| format!("{p}{command}")));
             let (first, rest) = command.split_at(command.find(' ').unwrap_or(command.len()));

@@ -481,7 +481,7 @@ fn hook(command: &HookCommand, output: &mut Output) -> Result {
         HookCommand::Install { agent } => {
             let state = files::install_hook(*agent, &home, &program()?)?;
             let did = if state.changed {
-                "installed for"
+                "is installed for"
             } else {
                 "was installed already for"
             };

@@ -691,6 +691,10 @@ impl Walker<'_> {
                 if let Flow::Literal(code) = self.file(file.text) {
                     self.language(language, &code, Origin::at(file.span, None), file.span);
                 }
+                if !matches!(name, "bun" | "deno") {
+                    let module = usize::from(file.text == "-m");
+                    self.named_script(&rest[module..], io);
+                }
             }
             _ if !any && language != Language::Awk => self.stdin_language(language, io),
             _ => {}

@@ -20,8 +20,36 @@ impl<'t> Request<'t> {
         match name {
             "curl" | "wget" | "curlie" => Some(Self::curl(args, stdin)),
             "http" | "https" | "xh" | "xhs" | "httpie" => Some(Self::httpie(args, stdin)),
+            _ if ["invoke-restmethod", "invoke-webrequest", "irm", "iwr"]
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n)) =>
+            {
+                Some(Self::powershell(args))
+            }
             _ => None,
         }
+    }
+
+    fn powershell(args: &[Arg<'t>]) -> Self {
+        let mut request = Self {
+            method: "GET",
+            addresses: Vec::new(),
+            body: String::new(),
+        };
+        let mut words = args.iter().map(|a| a.text);
+        while let Some(word) = words.next() {
+            let option = word.to_ascii_lowercase();
+            match option.as_str() {
+                "-method" | "-custommethod" => request.method = words.next().unwrap_or_default(),
+                "-body" => request.body.push_str(words.next().unwrap_or_default()),
+                "-uri" => request.addresses.extend(words.next().map(address)),
+                "-headers" | "-contenttype" | "-credential" | "-token" | "-outfile"
+                | "-timeoutsec" | "-authentication" | "-proxy" => drop(words.next()),
+                _ if option.starts_with('-') => {}
+                _ => request.addresses.push(address(word)),
+            }
+        }
+        request
     }
 
     fn curl(args: &[Arg<'t>], stdin: &Flow) -> Self {
@@ -94,8 +122,46 @@ impl<'t> Request<'t> {
             addresses: Vec::new(),
             body: stdin.literal().unwrap_or_default().to_owned(),
         };
-        for arg in args.iter().filter(|a| !a.text.starts_with('-')) {
+        let mut words = args.iter();
+        while let Some(arg) = words.next() {
             let text = arg.text;
+            if text.starts_with('-') {
+                if matches!(
+                    text,
+                    "-a" | "--auth"
+                        | "-A"
+                        | "--auth-type"
+                        | "-o"
+                        | "--output"
+                        | "-p"
+                        | "--print"
+                        | "-P"
+                        | "--history-print"
+                        | "-s"
+                        | "--style"
+                        | "--session"
+                        | "--session-read-only"
+                        | "--timeout"
+                        | "--verify"
+                        | "--proxy"
+                        | "--cert"
+                        | "--cert-key"
+                        | "--ssl"
+                        | "--pretty"
+                        | "--max-redirects"
+                        | "--boundary"
+                        | "--bearer"
+                        | "--raw"
+                ) {
+                    let value = words.next().map_or("", |a| a.text);
+                    if text == "--raw" {
+                        request.body.push_str(value);
+                    }
+                } else if let Some(body) = text.strip_prefix("--raw=") {
+                    request.body.push_str(body);
+                }
+                continue;
+            }
             if request.addresses.is_empty()
                 && request.method.is_empty()
                 && !text.is_empty()

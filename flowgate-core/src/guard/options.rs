@@ -244,24 +244,39 @@ impl<'t> Line<'t> {
         }
     }
 
-    /// Whether the tool would only print something.
+    /// Whether the tool would only print something. An option with a value is one like any other.
     pub(crate) fn inert(&self) -> bool {
         if self.options.is_empty() && self.tool.inert.is_empty() {
             return false;
         }
-        let asked = |o: &Opt<'_>| o.long && matches!(o.name, "help" | "version");
-        if self.options.iter().any(asked) {
+        if self
+            .options
+            .iter()
+            .any(|o| o.long && matches!(o.name, "help" | "version") && self.is_bare(o))
+        {
             return true;
         }
+        let text = |w: Option<&Positional>| w.map_or("", |w| self.args[w.index as usize].text);
+        let (first, last) = (text(self.words.first()), text(self.words.last()));
         self.tool.inert.iter().any(|pattern| {
             if pattern.starts_with('-') {
-                self.has(pattern)
+                pattern
+                    .split('|')
+                    .any(|p| self.find(p).is_some_and(|o| o.value.is_none()))
             } else {
-                self.words
-                    .last()
-                    .is_some_and(|w| self.args[w.index as usize].text == &**pattern)
+                first == pattern || last == pattern
             }
         })
+    }
+
+    /// Whether an option stands alone: no value is joined to it, and `--version 5` is not the
+    /// question which version this is.
+    fn is_bare(&self, option: &Opt<'t>) -> bool {
+        let next = self
+            .args
+            .get(option.index as usize + 1)
+            .map_or("-", |a| a.text);
+        option.value.is_none() && (option.name == "help" || next.starts_with('-') && next.len() > 1)
     }
 
     /// Whether the tool would only say what it would do.
@@ -269,18 +284,36 @@ impl<'t> Line<'t> {
         if self.options.is_empty() {
             return false;
         }
-        let on = |o: &&Opt<'_>| !matches!(o.value, Some("none" | "false" | "0" | "off"));
+        let off = |o: &Opt<'_>| matches!(o.value, Some("none" | "false" | "no" | "0" | "off"));
+        let simulates = |o: &Opt<'_>| {
+            o.value.is_none_or(|v| {
+                matches!(v, "true" | "yes" | "1" | "on" | "all" | "client" | "server")
+            })
+        };
+        // The last word counts: `--dry-run=client --dry-run=none`.
+        if self
+            .options
+            .iter()
+            .any(|o| o.long && (o.name == "dry-run" && off(o) || o.name == "no-dry-run"))
+        {
+            return false;
+        }
         if self
             .find("--dry-run")
-            .filter(on)
-            .is_some_and(|o| o.long && (o.name.len() > 3))
+            .is_some_and(|o| o.long && o.name.len() > 3 && simulates(o))
         {
             return true;
         }
-        self.tool
-            .dry_run
-            .iter()
-            .any(|p| p.split('|').any(|p| self.find(p).filter(on).is_some()))
+        let mut patterns = self.tool.dry_run.iter().flat_map(|p| p.split('|'));
+        patterns.any(|p| {
+            self.find(p).is_some_and(|o| {
+                if p.contains('=') {
+                    !off(o)
+                } else {
+                    simulates(o)
+                }
+            })
+        })
     }
 }
 

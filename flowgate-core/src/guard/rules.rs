@@ -69,7 +69,7 @@ impl<'g> Walker<'g> {
         if let Some(request) = Request::read(name, &args[1..], io.stdin) {
             self.http_rules(&request, args, io.span);
         }
-        if sql::is_verb(args[0].text) {
+        if sql::is_statement(args) {
             let text = super::run::join(args);
             let kinds = sql::kinds(&text);
             if kinds != 0 {

@@ -6,9 +6,12 @@ use super::value::{Flow, Place, Producer, TEMP_NAME, UNKNOWN, UNKNOWN_TEXT};
 use super::walk::{Arg, Args, DEPTH, Io, Origin, Walker, assignment};
 use super::wrap::{self, Exec, Inner};
 
-/// The name of a command: without directory, `.exe` and the like.
+/// The name of a command: without directory, version (`prisma@5`), `.exe` and the like.
 pub(crate) fn base_name(word: &str) -> &str {
     let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
+    let name = name
+        .split_once('@')
+        .map_or(name, |(stem, _)| if stem.is_empty() { name } else { stem });
     match name
         .len()
         .checked_sub(4)
@@ -107,6 +110,9 @@ impl Walker<'_> {
         {
             return flow;
         }
+        if matches!(name, "yarn" | "pnpm" | "bun") {
+            self.local_binary(args, io);
+        }
         if let Some(language) = interpreter(name).or_else(|| interpreter(unversioned(name))) {
             return self.interpreter(language, unversioned(name), args, io);
         }
@@ -137,7 +143,18 @@ impl Walker<'_> {
             let mut flow = None;
             for found in inner {
                 match found {
-                    Inner::Argv(at) => flow = Some(self.run(&args[at..], io)),
+                    Inner::Argv(at) if way.named.is_empty() => {
+                        flow = Some(self.run(&args[at..], io))
+                    }
+                    Inner::Argv(at) => {
+                        let mut words = Args::new();
+                        words.push(Arg {
+                            text: way.named,
+                            span: args[0].span,
+                        });
+                        args[at..].iter().for_each(|&a| words.push(a));
+                        flow = Some(self.run(&words, io));
+                    }
                     Inner::Joined(at) => flow = Some(self.joined(args, at, io, way.remote)),
                     Inner::Code(at) => flow = Some(self.code_word(&args[at], 0)),
                     Inner::CodeAfter(at, offset) => flow = Some(self.code_word(&args[at], offset)),
@@ -286,6 +303,7 @@ impl Walker<'_> {
         } else {
             self.state.arguments = Some(rest.iter().map(|a| a.text.to_owned()).collect());
             self.script(&rest[0]);
+            self.named_script(rest, io);
             Flow::Unknown(Producer::Other)
         };
         self.state.arguments = saved;
@@ -311,6 +329,31 @@ impl Walker<'_> {
                 self.special("core.shell:remote-code", io.span, false)
             }
             Flow::Unknown(Producer::Other) | Flow::Nothing => {}
+        }
+    }
+
+    /// `yarn prisma migrate reset`: what is no verb of the package manager is a program of the project.
+    fn local_binary(&mut self, args: &[Arg<'_>], io: &Io<'_>) {
+        let at = if args.get(1).is_some_and(|a| a.text == "run") {
+            2
+        } else {
+            1
+        };
+        if args
+            .get(at)
+            .is_some_and(|a| !PACKAGE_VERBS.contains(&a.text))
+        {
+            self.named_script(&args[at..], io);
+        }
+    }
+
+    /// A script that packs know by its name: `python manage.py`, `bash ./gradlew`, `python -m pip`.
+    pub(crate) fn named_script(&mut self, words: &[Arg<'_>], io: &Io<'_>) {
+        if words
+            .first()
+            .is_some_and(|a| self.guard.knows(base_name(a.text)))
+        {
+            self.run(words, io);
         }
     }
 
@@ -743,6 +786,58 @@ const READERS: &[&str] = &[
     "kill",
     "history",
     "fc",
+];
+
+/// Verbs of package managers that are also names of programs.
+const PACKAGE_VERBS: &[&str] = &[
+    "add",
+    "audit",
+    "cache",
+    "config",
+    "create",
+    "deploy",
+    "dlx",
+    "env",
+    "exec",
+    "i",
+    "import",
+    "info",
+    "init",
+    "install",
+    "link",
+    "list",
+    "ln",
+    "login",
+    "logout",
+    "ls",
+    "node",
+    "npm",
+    "outdated",
+    "pack",
+    "patch",
+    "prune",
+    "publish",
+    "rebuild",
+    "remove",
+    "restart",
+    "rm",
+    "set",
+    "start",
+    "stop",
+    "store",
+    "test",
+    "un",
+    "uninstall",
+    "unlink",
+    "unpublish",
+    "up",
+    "update",
+    "upgrade",
+    "version",
+    "why",
+    "workspace",
+    "workspaces",
+    "x",
 ];
 
 fn interpreter(name: &str) -> Option<Language> {

@@ -2,21 +2,20 @@
 
 use super::format::SqlKind;
 use super::value::UNKNOWN;
+use super::walk::Arg;
 
-/// Whether a shell word begins a destructive SQL statement.
-pub(crate) fn is_verb(word: &str) -> bool {
-    matches!(
-        word,
-        "DROP"
-            | "TRUNCATE"
-            | "DELETE"
-            | "ALTER"
-            | "UPDATE"
-            | "drop"
-            | "truncate"
-            | "delete"
-            | "GRANT"
-    )
+/// Whether the words of a command are a destructive SQL statement; `truncate` is also a tool.
+pub(crate) fn is_statement(args: &[Arg<'_>]) -> bool {
+    match args[0].text {
+        "DROP" | "TRUNCATE" | "DELETE" | "ALTER" | "UPDATE" | "GRANT" | "drop" | "delete" => true,
+        "truncate" => {
+            args.len() > 1
+                && !args[1..]
+                    .iter()
+                    .any(|a| a.text.starts_with('-') || a.text.contains('/'))
+        }
+        _ => false,
+    }
 }
 
 /// The kinds of statement in a text, as bits of [`SqlKind`].

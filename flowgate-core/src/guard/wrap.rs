@@ -22,6 +22,8 @@ pub(crate) enum Then {
 /// One way in which a program runs another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exec {
+    /// The command is the words that follow, behind this name.
+    pub(crate) named: &'static str,
     /// The first words must be these (`run`, `compose exec`); alternatives with `|`.
     pub(crate) sub: &'static str,
     /// Options that take the next word, separated by spaces.
@@ -44,6 +46,7 @@ pub(crate) struct Exec {
 }
 
 const ARGV: Exec = Exec {
+    named: "",
     sub: "",
     values: "",
     code: "",
@@ -156,7 +159,7 @@ static NAMES: &[(&str, &[Exec])] = &[
         "sudo",
         &[Exec {
             values: "-u --user -g --group -h --host -p --prompt -C --close-from -r --role -t --type -T --command-timeout -U --other-user -D --chdir -R --chroot",
-            query: "-l --list -v --validate -K -k -V --version --help",
+            query: "-l --list -v --validate -K -V --version --help",
             assigns: true,
             ..ARGV
         }],
@@ -908,6 +911,7 @@ static NAMES: &[(&str, &[Exec])] = &[
                 ..ARGV
             },
             Exec {
+                named: "kubectl",
                 sub: "kubectl",
                 dashes: true,
                 ..ARGV
@@ -1536,11 +1540,7 @@ pub(crate) fn apply(way: &Exec, args: &[Arg<'_>], mut found: impl FnMut(Inner)) 
         }
         if word.starts_with('-') && word.len() > 1 || way.code.contains('/') && has(way.code, word)
         {
-            if has(way.query, word)
-                || !way.query.is_empty()
-                    && !word.starts_with("--")
-                    && word[1..].chars().any(|c| has(way.query, &format!("-{c}")))
-            {
+            if has(way.query, word) || asks(way, word) {
                 return Some(());
             }
             if let Some((option, _)) = word.split_once('=')
@@ -1632,6 +1632,21 @@ fn clustered(code: &str, word: &str) -> bool {
     last.is_ascii_alphabetic()
         && letters.chars().all(|c| c.is_ascii_alphabetic())
         && code.split(' ').any(|o| o.len() == 2 && o.ends_with(last))
+}
+
+/// `-nl`: a cluster of letters, one of which only asks; what follows a letter with a value is its value.
+fn asks(way: &Exec, word: &str) -> bool {
+    if way.query.is_empty() || word.starts_with("--") {
+        return false;
+    }
+    let in_list = |list: &str, letter: char| {
+        list.split(' ')
+            .any(|o| o.strip_prefix('-').is_some_and(|l| l.chars().eq([letter])))
+    };
+    word[1..]
+        .chars()
+        .take_while(|&c| !in_list(way.values, c))
+        .any(|c| in_list(way.query, c))
 }
 
 /// `-cCODE`.

@@ -311,6 +311,7 @@ impl Program<'_, '_> {
         let first = self.argument(start, end, 0);
         self.last_call = Some((resolved.clone(), first.clone().unwrap_or_default(), end));
         self.walker.call_rules(&resolved, self.span);
+        self.request(&last, first.as_deref().unwrap_or_default(), start, end);
         let Some(sink) = sink(self.language, &resolved, &last) else {
             return;
         };
@@ -349,6 +350,40 @@ impl Program<'_, '_> {
                 }
             }
         }
+    }
+
+    /// A call that sends an HTTP request: `requests.delete(url)`, `x.request('DELETE', url)`,
+    /// `fetch(url, { method: 'DELETE' })`.
+    fn request(&mut self, last: &str, first: &str, start: usize, end: usize) {
+        let is_address = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        let (method, address) = match last {
+            "request" if !is_address(first) => {
+                let second = self.argument(start, end, 1).unwrap_or_default();
+                if !is_address(&second) {
+                    return;
+                }
+                (first.to_owned(), second)
+            }
+            _ if !is_address(first) => return,
+            "delete" | "put" | "patch" | "post" => (last.to_owned(), first.to_owned()),
+            "del" => ("delete".to_owned(), first.to_owned()),
+            _ => {
+                let named = self.tokens[start..end]
+                    .windows(3)
+                    .find_map(|three| match three {
+                        [
+                            Token::Name(key) | Token::Text(key),
+                            Token::Mark(b':' | b'='),
+                            Token::Text(method),
+                        ] if key == "method" => Some(method.clone()),
+                        _ => None,
+                    });
+                let Some(method) = named else { return };
+                (method, first.to_owned())
+            }
+        };
+        self.walker
+            .run_call(&["curl", "-X", &method, &address], self.span);
     }
 
     /// Runs what a call runs: one text for a shell, or words.

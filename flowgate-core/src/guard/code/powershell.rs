@@ -42,7 +42,9 @@ impl Walker<'_> {
             }
             _ => {
                 let mut words = words.to_vec();
-                words[0] = &name;
+                if !self.guard.knows(words[0]) {
+                    words[0] = &name;
+                }
                 self.run_call(&words, span);
             }
         }
