@@ -5,8 +5,9 @@
 use flowgate_core::redact::redact_text;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|line: &str| {
-    let redacted = redact_text(line);
-    assert_eq!(redacted.chars().count(), line.chars().count());
-    assert_eq!(redact_text(&redacted), redacted);
+fuzz_target!(|text: &str| {
+    let redacted = redact_text(text);
+    assert_eq!(redacted.chars().count(), text.chars().count());
+    let mut pairs = redacted.chars().zip(text.chars());
+    assert!(pairs.all(|(shown, written)| shown == written || shown == '*'));
 });
