@@ -159,6 +159,26 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// A key as a step of a path in the document: `.port`, or `["gpt-4.1"]` where a dot would mislead.
+pub(crate) struct Step<'k> {
+    pub(crate) key: &'k str,
+    /// True at the start of a path, where there is no dot.
+    pub(crate) first: bool,
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let simple = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        if self.key.is_empty() || !self.key.chars().all(simple) {
+            write!(f, "[{:?}]", self.key)
+        } else if self.first {
+            f.write_str(self.key)
+        } else {
+            write!(f, ".{}", self.key)
+        }
+    }
+}
+
 /// The known name that `given` was probably meant to be.
 pub(crate) fn nearest<'k>(
     given: &str,

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::paths::{Base, lead};
+use super::paths::{Base, check_path_text, lead};
 use super::schema::Settings;
+use super::text::refusal;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::yaml::{Entry, Node, Value};
 
@@ -87,6 +88,12 @@ fn paths(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
         }
     }
     for entry in named(document, &["paths"]) {
+        // Paths of other names are kept and resolved like those that are known.
+        let known = files.iter().any(|(key, _)| *key == entry.key);
+        if let (false, Some(Err(reason))) = (known, entry.value.as_str().map(check_path_text)) {
+            let path = format!("paths.{}", entry.key);
+            problems.push(refusal(entry.value.span, &reason).at(path));
+        }
         if entry.value.as_str().is_some_and(|text| text.contains('$')) {
             problems.push(
                 Diagnostic::warning(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::suspicion::Suspicions;
 use super::{DELETE, Index};
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Span, Step};
 use crate::yaml::{Entry, Node, Value};
 
 /// Two documents, one laid over the other, without a copy of either.
@@ -177,10 +177,9 @@ pub(super) fn visit_node(
 /// Appends a key to the path of its mapping, and says how long that was.
 pub(super) fn push_key(path: &mut String, key: &str) -> usize {
     let parent = path.len();
-    if parent > 0 {
-        path.push('.');
-    }
-    path.push_str(key);
+    let first = parent == 0;
+    // Writing to a `String` cannot fail.
+    let _ = write!(path, "{}", Step { key, first });
     parent
 }
 

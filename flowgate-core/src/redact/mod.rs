@@ -75,9 +75,7 @@ pub fn redact_document(node: &Node) -> Node {
 
 /// A value as it may be shown, given its path, such as `model_list[0].litellm_params.api_key`.
 pub fn redact_at(path: &str, node: &Node) -> Node {
-    let secret = path
-        .split('.')
-        .any(|part| is_secret_key(part.split('[').next().unwrap_or(part)));
+    let secret = path.split(['.', '[', ']', '"']).any(is_secret_key);
     if secret {
         hide_all(node)
     } else {

@@ -16,7 +16,7 @@ use serde::de::{
 
 use super::mistake::{Error, Mistake, Place, What};
 use super::{Entry, Node, Value};
-use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::diagnostic::{Diagnostic, Span, Step, nearest};
 
 /// How many values are looked at again and again, at most, to find more mistakes.
 const WORK: usize = 4_000_000;
@@ -118,8 +118,10 @@ impl Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Key(Path::Root, key) => write!(f, "{key}"),
-            Self::Key(parent, key) => write!(f, "{parent}.{key}"),
+            Self::Key(parent, key) => {
+                let first = matches!(parent, Path::Root);
+                write!(f, "{parent}{}", Step { key, first })
+            }
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }

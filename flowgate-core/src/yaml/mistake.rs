@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use serde::de::{self, Expected, Unexpected};
 
 use super::{Node, Value};
-use crate::diagnostic::{Diagnostic, Severity, Span, nearest};
+use crate::diagnostic::{Diagnostic, Severity, Span, Step, nearest};
 
 /// A mistake found by serde, boxed because errors are rare and results are everywhere.
 #[derive(Debug)]
@@ -90,8 +90,8 @@ impl What {
                 }
             }
             Self::UnknownKey { key, known } => {
-                let parent = place.path.strip_suffix(&*key).unwrap_or_default();
-                let parent = parent.trim_end_matches('.');
+                let step = |first| Step { key: &key, first }.to_string();
+                let parent = place.path.strip_suffix(&step(false)).unwrap_or_default();
                 let message = format!("unknown key `{key}`");
                 let mut diagnostic =
                     error("config.unknown_key", message).hint(suggest(&key, known));
