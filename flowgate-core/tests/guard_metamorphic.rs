@@ -120,7 +120,11 @@ fn a_denied_example_stays_denied_in_disguise() {
                 ));
             }
         }
-        for form in forms {
+        // `{}` is not the same under `find` and `xargs`.
+        let changed = |form: &str| {
+            command.contains("{}") && (form.starts_with("find ") || form.contains("xargs -I"))
+        };
+        for form in forms.into_iter().filter(|f| !changed(f)) {
             if guard.check(&form, &context).decision.runs() {
                 wrong.push(form);
             }

@@ -224,14 +224,21 @@ impl Guard {
     }
 
     /// What happens to a command in which a rule matched.
-    fn decide(&self, set: Set, rule: u16, args: &[walk::Arg<'_>], context: &Context) -> Decision {
+    fn decide(
+        &self,
+        set: Set,
+        rule: u16,
+        args: &[walk::Arg<'_>],
+        context: &Context,
+        here: Option<&str>,
+    ) -> Decision {
         let rules = if set == Set::BuiltIn {
             &BUILT_IN
         } else {
             self.user_rules()
         };
         let id = rules.rules.get(rule as usize).map_or("", |r| &*r.id);
-        self.compiled.decide(set, id, rule, args, context)
+        self.compiled.decide(set, id, rule, args, context, here)
     }
 
     fn user_rules(&self) -> &RuleSet {

@@ -50,6 +50,10 @@ pub struct Policy {
     pub unanalyzable: Decision,
     /// Files with packs of one's own; relative to the file of the policy. The host reads them.
     pub pack_files: Vec<String>,
+    /// Policies of projects ([`tightened_by`](Self::tightened_by)): what they say of a rule counts
+    /// where it is stricter.
+    #[serde(skip)]
+    pub tightened: Vec<Self>,
     /// Note every command that is stopped, and every exception, in a file. The host writes it.
     pub audit: bool,
 }
@@ -65,6 +69,7 @@ impl Default for Policy {
             unanalyzable_destructive: Decision::Deny,
             unanalyzable: Decision::Ask,
             pack_files: Vec::new(),
+            tightened: Vec::new(),
             audit: false,
         }
     }
@@ -205,15 +210,7 @@ impl Policy {
                 joined.packs.push(pack.clone());
             }
         }
-        joined.mode = stricter(self.mode, project.mode);
-        for (name, &mode) in &project.modes {
-            let old = joined.modes.get(name).copied().unwrap_or(joined.mode);
-            joined.modes.insert(name.clone(), stricter(old, mode));
-        }
-        for (name, &mode) in &project.severities {
-            let old = joined.severities.get(name).copied().unwrap_or(joined.mode);
-            joined.severities.insert(name.clone(), stricter(old, mode));
-        }
+        joined.tightened.push(project.clone());
         joined.audit |= project.audit;
         joined.pack_files.extend(
             project
@@ -227,17 +224,6 @@ impl Policy {
             .unanalyzable_destructive
             .max(project.unanalyzable_destructive);
         joined
-    }
-}
-
-/// The stricter of two modes. `Default` stands for what rules say, so only `Deny` is above it for
-/// certain; where they cannot be compared the first stays.
-fn stricter(mine: Mode, theirs: Mode) -> Mode {
-    match (mine, theirs) {
-        (_, Mode::Deny) | (Mode::Deny, _) => Mode::Deny,
-        (Mode::Off, other) => other,
-        (Mode::Warn, Mode::Ask | Mode::Default) => theirs,
-        _ => mine,
     }
 }
 
@@ -269,7 +255,9 @@ impl Compiled {
     }
 
     pub(crate) fn new(policy: &Policy, user: &UserPacks) -> Result<Self, PolicyError> {
-        check_names(policy, user.rules())?;
+        for one in std::iter::once(policy).chain(&policy.tightened) {
+            check_names(one, user.rules())?;
+        }
         for (index, allow) in policy.allow.iter().enumerate() {
             check_allow(index, allow)?;
         }
@@ -290,12 +278,12 @@ impl Compiled {
 
     /// Whether the whole command is on the allowlist.
     pub(crate) fn allows_exactly(&self, command: &str, context: &Context) -> bool {
-        self.exact
-            .iter()
-            .any(|a| a.exact.as_deref() == Some(command.trim()) && applies(a, context))
+        self.exact.iter().any(|a| {
+            a.exact.as_deref() == Some(command.trim()) && applies(a, context, Some(&context.cwd))
+        })
     }
 
-    /// What a match of a rule comes to.
+    /// What a match of a rule comes to; `here` is the directory the command runs in, if known.
     pub(crate) fn decide(
         &self,
         set: Set,
@@ -303,6 +291,7 @@ impl Compiled {
         rule: u16,
         args: &[Arg<'_>],
         context: &Context,
+        here: Option<&str>,
     ) -> Decision {
         let decisions = match set {
             Set::BuiltIn => &self.built_in,
@@ -321,7 +310,7 @@ impl Compiled {
         if self
             .entries
             .iter()
-            .any(|a| applies(a, context) && covers(a, id, args))
+            .any(|a| applies(a, context, here) && covers(a, id, args, here == Some(&*context.cwd)))
         {
             Decision::Allow
         } else {
@@ -339,26 +328,43 @@ fn decisions(policy: &Policy, set: &RuleSet) -> Vec<Decision> {
         if !selected(&policy.packs, pack) {
             return Decision::Allow;
         }
-        let group = pack.split('.').next().unwrap_or_default();
-        let severity = severity_name(Severity::of(rule.severity));
-        let by_name = policy
-            .modes
-            .get(&*rule.id)
-            .or_else(|| policy.modes.get(&**pack))
-            .or_else(|| policy.modes.get(group));
-        match by_name
-            .or_else(|| policy.severities.get(severity))
-            .copied()
-            .unwrap_or(policy.mode)
-        {
-            Mode::Default => default_decision(rule),
-            Mode::Off => Decision::Allow,
-            Mode::Warn => Decision::Warn,
-            Mode::Ask => Decision::Ask,
-            Mode::Deny => Decision::Deny,
-        }
+        let own = mode_of(policy, rule, pack).unwrap_or(policy.mode);
+        let theirs = policy
+            .tightened
+            .iter()
+            .filter_map(|p| mode_of(p, rule, pack).or((p.mode != Mode::Default).then_some(p.mode)));
+        theirs.fold(outcome(own, rule), |worst, mode| {
+            worst.max(outcome(mode, rule))
+        })
     };
     set.rules.iter().map(decide).collect()
+}
+
+/// What a policy says of a rule by name, pack, group or severity.
+fn mode_of(policy: &Policy, rule: &super::Rule, pack: &str) -> Option<Mode> {
+    let group = pack.split('.').next().unwrap_or_default();
+    let by_name = policy
+        .modes
+        .get(&*rule.id)
+        .or_else(|| policy.modes.get(pack))
+        .or_else(|| policy.modes.get(group));
+    by_name
+        .or_else(|| {
+            policy
+                .severities
+                .get(severity_name(Severity::of(rule.severity)))
+        })
+        .copied()
+}
+
+fn outcome(mode: Mode, rule: &super::Rule) -> Decision {
+    match mode {
+        Mode::Default => default_decision(rule),
+        Mode::Off => Decision::Allow,
+        Mode::Warn => Decision::Warn,
+        Mode::Ask => Decision::Ask,
+        Mode::Deny => Decision::Deny,
+    }
 }
 
 fn severity_name(severity: Severity) -> &'static str {
@@ -455,7 +461,7 @@ fn check_allow(index: usize, allow: &Allow) -> Result<(), PolicyError> {
     Ok(())
 }
 
-fn applies(allow: &Allow, context: &Context) -> bool {
+fn applies(allow: &Allow, context: &Context, here: Option<&str>) -> bool {
     let in_time = allow
         .expires
         .is_none_or(|until| context.now != 0 && context.now < until);
@@ -463,17 +469,25 @@ fn applies(allow: &Allow, context: &Context) -> bool {
         Scope::Anywhere => true,
         Scope::Directory(directory) => {
             let directory = directory.trim_end_matches('/');
-            context.cwd == directory
-                || context
-                    .cwd
-                    .strip_prefix(directory)
-                    .is_some_and(|rest| rest.starts_with('/'))
+            here.is_some_and(|here| {
+                !leaves(here)
+                    && (here == directory
+                        || here
+                            .strip_prefix(directory)
+                            .is_some_and(|rest| rest.starts_with('/')))
+            })
         }
     };
     in_time && in_place
 }
 
-fn covers(allow: &Allow, id: &str, args: &[Arg<'_>]) -> bool {
+/// Whether a path goes up, or may.
+fn leaves(path: &str) -> bool {
+    path.contains(super::value::UNKNOWN) || path.split(['/', '\\']).any(|part| part == "..")
+}
+
+/// Whether an entry speaks of this match; relative paths count only where the command was started.
+fn covers(allow: &Allow, id: &str, args: &[Arg<'_>], at_start: bool) -> bool {
     if allow
         .rule
         .as_ref()
@@ -498,6 +512,9 @@ fn covers(allow: &Allow, id: &str, args: &[Arg<'_>]) -> bool {
         .filter(|a| !a.text.starts_with('-'))
         .peekable();
     paths.peek().is_some()
-        && paths
-            .all(|a| !a.text.split('/').any(|p| p == "..") && glob::matches(path, a.text, false))
+        && paths.all(|a| {
+            !leaves(a.text)
+                && (at_start || a.text.starts_with('/'))
+                && glob::matches(path, a.text, false)
+        })
 }

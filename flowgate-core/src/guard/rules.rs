@@ -188,7 +188,13 @@ impl<'g> Walker<'g> {
     }
 
     fn report(&mut self, which: Set, rule: u16, args: &[Arg<'_>], span: (u32, u32)) {
-        let decision = self.guard.decide(which, rule, args, self.context);
+        let decision = self.guard.decide(
+            which,
+            rule,
+            args,
+            self.context,
+            self.state.directory(self.context),
+        );
         let definition = &self.set(which).rules[rule as usize];
         self.step(span, || {
             format!("rule {}: {}", definition.id, decision.name())
