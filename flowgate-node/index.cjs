@@ -192,7 +192,7 @@ class Guard {
     // A copy, so that what was checked is what runs.
     const settings = { ...options }
     const cwd = settings.cwd == null ? process.cwd() : resolve(filePath(settings.cwd))
-    const home = settings.env?.HOME
+    const home = (settings.env ?? process.env).HOME
     const verdict = this.check(command, home === undefined ? { cwd } : { cwd, home })
     if (verdict.decision !== 'allow' && verdict.decision !== 'warn') throw new DeniedError(verdict)
     return run(command, { ...settings, cwd })

@@ -366,7 +366,7 @@ export declare class Guard {
 
   /**
    * Runs a command as `child_process.exec` does, with its options, if the verdict on it is `"allow"`
-   * or `"warn"`. It is checked for `options.cwd` and the `HOME` of `options.env`.
+   * or `"warn"`. It is checked for the directory and the `HOME` that it would run with.
    *
    * Rejects with a {@link DeniedError}, before anything runs, if it is `"ask"` or `"deny"`; and as
    * `child_process.exec` does if the command fails.

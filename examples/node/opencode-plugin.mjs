@@ -14,7 +14,7 @@ export const FlowGate = async ({ directory }) => {
       const { command, workdir = '.' } = output.args
       const verdict = guard.check(command, { cwd: resolve(directory, workdir) })
       // A plugin cannot ask: what a person should decide is stopped.
-      if (verdict.decision === 'ask' || verdict.decision === 'deny') throw new DeniedError(verdict)
+      if (!['allow', 'warn'].includes(verdict.decision)) throw new DeniedError(verdict)
     },
   }
 }
