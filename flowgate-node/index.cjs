@@ -1,10 +1,23 @@
 'use strict'
 
+const { exec } = require('node:child_process')
+const { homedir } = require('node:os')
+const { isAbsolute, resolve } = require('node:path')
 const { fileURLToPath } = require('node:url')
+const { promisify } = require('node:util')
 
-const { classify, ConfigError, FileError, FlowgateError, ProfileError } = require('./errors.cjs')
+const {
+  classify,
+  ConfigError,
+  DeniedError,
+  FileError,
+  FlowgateError,
+  GuardError,
+  ProfileError,
+} = require('./errors.cjs')
 const native = require('./native.cjs')
 
+const run = promisify(exec)
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
 let nativeConfig
@@ -126,6 +139,75 @@ class Profile {
   }
 }
 
+/** The verdict on every command that nothing speaks against: one object, so that saying yes is cheap. */
+const ALLOWED = Object.freeze({
+  decision: 'allow',
+  rule: null,
+  severity: null,
+  reason: null,
+  suggestion: null,
+  span: null,
+  evidence: 'certain',
+})
+
+class Guard {
+  #native
+  /** The user's home, looked up when it is needed first. */
+  #user
+  // Where the native half believes to be.
+  #cwd
+  #home
+
+  constructor(policy, { packs = [] } = {}) {
+    if (policy !== undefined && (policy === null || typeof policy !== 'object')) {
+      throw wrongType('`policy` must be an object')
+    }
+    const texts = strings('packs', packs)
+    this.#native = attempt(() => native.Guard.create(policy, texts))
+  }
+
+  check(command, options) {
+    string('command', command)
+    this.#enter(options)
+    return this.#native.check(command, Date.now()) ?? ALLOWED
+  }
+
+  checkBatch(commands, options) {
+    const texts = strings('commands', commands)
+    this.#enter(options)
+    return this.#native.checkBatch(texts, Date.now()).map((verdict) => verdict ?? ALLOWED)
+  }
+
+  explain(command, options) {
+    string('command', command)
+    this.#enter(options)
+    return this.#native.explain(command, Date.now())
+  }
+
+  packs() {
+    return this.#native.packs()
+  }
+
+  async exec(command, options) {
+    // A copy, so that what was checked is what runs.
+    const settings = { ...options }
+    const cwd = settings.cwd == null ? process.cwd() : resolve(filePath(settings.cwd))
+    const home = (settings.env ?? process.env).HOME
+    const verdict = this.check(command, home === undefined ? { cwd } : { cwd, home })
+    if (verdict.decision !== 'allow' && verdict.decision !== 'warn') throw new DeniedError(verdict)
+    return run(command, { ...settings, cwd })
+  }
+
+  #enter({ cwd = process.cwd(), home = (this.#user ??= homedir()) } = {}) {
+    if (cwd === this.#cwd && home === this.#home) return
+    if (!isAbsolute(string('cwd', cwd))) throw wrongValue('`cwd` must be an absolute path')
+    string('home', home)
+    this.#native.enter(cwd, home)
+    this.#cwd = cwd
+    this.#home = home
+  }
+}
+
 function merge(base, overlay) {
   return native.merge(base, overlay)
 }
@@ -184,8 +266,19 @@ function string(name, value) {
   return value
 }
 
+function strings(name, values) {
+  // Read once, for what is checked must be what is used.
+  const texts = Array.isArray(values) ? Array.from(values) : undefined
+  if (!texts?.every((text) => typeof text === 'string')) throw wrongType(`\`${name}\` must be an array of strings`)
+  return texts
+}
+
 function wrongType(message) {
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
+}
+
+function wrongValue(message) {
+  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
 module.exports = {
@@ -193,8 +286,11 @@ module.exports = {
   activeProfile,
   Config,
   ConfigError,
+  DeniedError,
   FileError,
   FlowgateError,
+  Guard,
+  GuardError,
   jsonSchema,
   merge,
   migrate,

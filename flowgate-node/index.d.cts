@@ -1,3 +1,5 @@
+import type { ExecOptions } from 'node:child_process'
+
 /**
  * What a document holds. Integers beyond `Number.MAX_SAFE_INTEGER` are `bigint`s, so that no digit
  * is lost; a document with such an integer cannot go through `JSON.stringify`, which refuses them.
@@ -232,6 +234,146 @@ export declare function activate(config: Config, name: string): Promise<Activati
  */
 export declare function activeProfile(config: Config): State | null
 
+/** What to do with a command, from the mildest: run it, run it and say something, ask a person, stop it. */
+export type Decision = 'allow' | 'warn' | 'ask' | 'deny'
+
+/** How bad it is: from worth a remark to gone for good. */
+export type Severity = 'low' | 'medium' | 'high' | 'critical'
+
+/** What a {@link Policy} says of a rule: `"default"` is what the rule says itself, `"off"` takes it away. */
+export type Mode = 'default' | 'off' | 'warn' | 'ask' | 'deny'
+
+/** What people decide about the rules: the section `guard` of a configuration. */
+export interface Policy {
+  /** What is on: `"all"`, groups (`"database"`), packs (`"core.git"`); `"-id"` takes one out. */
+  readonly packs?: readonly string[]
+  /** The mode of everything that no other mode speaks of. */
+  readonly mode?: Mode
+  /** Modes by pack, group or rule. */
+  readonly modes?: { readonly [id: string]: Mode }
+  /** Modes by severity. */
+  readonly severities?: { readonly [severity in Severity]?: Mode }
+  /** Commands that may run although a rule matches. */
+  readonly allow?: readonly Allow[]
+  /** What to do with what cannot be analysed and names a destructive verb; else `"deny"`. */
+  readonly unanalyzable_destructive?: Decision
+  /** What to do with other things that cannot be analysed; else `"ask"`. */
+  readonly unanalyzable?: Decision
+  /** For `flowgate guard`. A {@link Guard} opens no file: read them, and give their texts as `packs`. */
+  readonly pack_files?: readonly string[]
+  /** For `flowgate guard`. A {@link Guard} writes no file. */
+  readonly audit?: boolean
+}
+
+/** An exception: one of `rule`, `exact` and `prefix`, or `path` alone. */
+export interface Allow {
+  /** Matches of this rule, `"pack:rule"`; globs allowed. */
+  readonly rule?: string
+  /** This very command, the whole line. */
+  readonly exact?: string
+  /** Simple commands that begin with these words. */
+  readonly prefix?: string
+  /** Simple commands all of whose paths match this glob; narrows `rule` and `prefix`. */
+  readonly path?: string
+  /** Why. */
+  readonly reason: string
+  /** Until when: a day (`"2027-01-31"`) or a moment (`"2027-01-31T12:00:00Z"`). */
+  readonly expires?: string
+  /** Where it applies. */
+  readonly scope?: 'anywhere' | { readonly directory: string }
+}
+
+/** The verdict on a command; what does not apply is `null`. */
+export interface Verdict {
+  readonly decision: Decision
+  /** The rule that decided, `"pack:rule"`. */
+  readonly rule: string | null
+  readonly severity: Severity | null
+  /** What would be lost. */
+  readonly reason: string | null
+  /** What to do instead. */
+  readonly suggestion: string | null
+  /** The part that decided: `command.slice(...span)`. */
+  readonly span: readonly [start: number, end: number] | null
+  /** Whether it would do what the rule says, or a part of it is known only when it runs. */
+  readonly evidence: 'certain' | 'unresolved'
+}
+
+/** A pack of rules. */
+export interface Pack {
+  id: string
+  name: string
+  /** What it protects. */
+  description: string
+  rules: Rule[]
+}
+
+/** A rule of a {@link Pack}. */
+export interface Rule {
+  /** `"pack:rule"`. */
+  id: string
+  severity: Severity
+  /** What it decides by itself. */
+  decision: Decision
+  /** What is lost. */
+  reason: string
+  /** What to do instead. */
+  suggestion: string | null
+  /** Commands that it stops. */
+  deny: string[]
+  /** Commands that the guard lets through. */
+  allow: string[]
+}
+
+/** Where a command would run. */
+export interface Place {
+  /** The absolute path of its directory; else the current directory. */
+  readonly cwd?: string
+  /** The absolute path of the user's home; else what `os.homedir()` said first. */
+  readonly home?: string
+}
+
+/**
+ * Decides whether a shell command may run: the destructive-command guard.
+ *
+ * Looks at no file and starts nothing (but {@link exec}). Has an answer to every text; what it
+ * cannot analyse is not allowed. Each thread makes its own.
+ *
+ * @example
+ * const guard = new Guard()
+ * guard.check('git status').decision // 'allow'
+ * guard.check('X=/; sudo rm -rf $X').rule // 'core.filesystem:rm-root'
+ */
+export declare class Guard {
+  /**
+   * All built-in packs, or what the policy says. `packs` are the texts of packs of your own, in YAML.
+   *
+   * Throws a {@link GuardError} if the policy or a pack has mistakes.
+   */
+  constructor(policy?: Policy, options?: { readonly packs?: readonly string[] })
+
+  /** Decides about one command. Verdicts may be shared; they are not to be changed. */
+  check(command: string, place?: Place): Verdict
+
+  /** Decides about many commands, in order: faster than one by one. */
+  checkBatch(commands: readonly string[], place?: Place): Verdict[]
+
+  /** Decides like {@link check}, and tells people how. */
+  explain(command: string, place?: Place): string
+
+  /** The built-in packs and your own. */
+  packs(): Pack[]
+
+  /**
+   * Runs a command as `child_process.exec` does, with its options, if the verdict on it is `"allow"`
+   * or `"warn"`. It is checked for the directory and the `HOME` that it would run with.
+   *
+   * Rejects with a {@link DeniedError}, before anything runs, if it is `"ask"` or `"deny"`; and as
+   * `child_process.exec` does if the command fails.
+   */
+  exec(command: string, options?: ExecOptions & { encoding?: BufferEncoding }): Promise<{ stdout: string; stderr: string }>
+}
+
 /** The JSON Schema of the configuration, for editors and validators. */
 export declare function jsonSchema(): { [key: string]: unknown }
 
@@ -261,4 +403,15 @@ export declare class FileError extends FlowgateError {
 
   /** The file. */
   path: string
+}
+
+/** The guard cannot be made: `"guard.policy.unknown"`, `"guard.pack.format"` and others. */
+export declare class GuardError extends FlowgateError {}
+
+/** The guard did not let a command run: `"guard.denied"`. */
+export declare class DeniedError extends FlowgateError {
+  constructor(verdict: Verdict, options?: { cause?: unknown })
+
+  /** The verdict, `"ask"` or `"deny"`. */
+  verdict: Verdict
 }

@@ -13,6 +13,7 @@
 mod config;
 mod document;
 mod error;
+mod guard;
 mod types;
 mod work;
 

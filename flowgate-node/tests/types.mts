@@ -5,8 +5,11 @@ import {
   activeProfile,
   Config,
   ConfigError,
+  DeniedError,
   FileError,
   FlowgateError,
+  Guard,
+  GuardError,
   jsonSchema,
   merge,
   migrate,
@@ -15,12 +18,16 @@ import {
   STARTER,
   type Activation,
   type Change,
+  type Decision,
   type Diagnostic,
   type Merge,
   type Migration,
   type Origin,
+  type Pack,
+  type Policy,
   type State,
   type Value,
+  type Verdict,
 } from 'flowgate'
 
 export async function accepts(url: URL): Promise<void> {
@@ -50,6 +57,52 @@ export async function accepts(url: URL): Promise<void> {
   const hint: string | undefined = diagnostics[0]?.hint
   const related: number | undefined = diagnostics[0]?.related[0]?.endColumn
   void [file, line, before, merged.warnings, migration.remaining, path, activation.changed, state?.updatedAt, schema, hint, related]
+}
+
+export async function guards(url: URL): Promise<void> {
+  const policy: Policy = {
+    packs: ['all', '-database'],
+    mode: 'default',
+    modes: { 'core.git': 'ask' },
+    severities: { low: 'off' },
+    allow: [{ prefix: 'git reset', reason: 'x', scope: { directory: '/tmp' }, expires: '2027-01-31' }],
+    unanalyzable: 'deny',
+  }
+  const guard: Guard = new Guard(policy, { packs: ['id: x'] as const })
+  const verdict: Verdict = guard.check('ls', { cwd: '/', home: '/root' })
+  const decision: Decision = verdict.decision
+  const part: string = verdict.span ? 'ls'.slice(...verdict.span) : ''
+  const rules: (string | null)[] = guard.checkBatch(['ls'] as const, { cwd: '/' }).map(({ rule }) => rule)
+  const text: string = guard.explain('ls')
+  const packs: Pack[] = guard.packs()
+  const suggestion: string | null | undefined = packs[0]?.rules[0]?.suggestion
+  const { stdout }: { stdout: string } = await guard.exec('ls', { cwd: url, timeout: 5, env: {}, encoding: 'utf8' })
+  const error: Error = new DeniedError(verdict, { cause: new GuardError('x', { code: 'x' }) })
+  if (error instanceof DeniedError) error.verdict.severity?.length
+  void [decision, part, rules, text, suggestion, stdout]
+}
+
+export function guardRefuses(guard: Guard): void {
+  // @ts-expect-error: not a policy
+  new Guard({ mood: 'deny' })
+  // @ts-expect-error: not a mode
+  new Guard({ mode: 'allow' })
+  // @ts-expect-error: texts, one for each pack
+  new Guard({}, { packs: 'id: x' })
+  // @ts-expect-error: an exception has a reason
+  new Guard({ allow: [{ exact: 'ls' }] })
+  // @ts-expect-error: a command is text
+  guard.check(['ls'])
+  // @ts-expect-error: null must be considered
+  guard.check('ls').rule.length
+  // @ts-expect-error: not to be changed
+  guard.check('ls').decision = 'allow'
+  // @ts-expect-error: not a decision
+  guard.check('ls').decision === 'block'
+  // @ts-expect-error: a promise
+  guard.exec('ls').stdout
+  // @ts-expect-error: text, not bytes
+  guard.exec('ls', { encoding: 'buffer' })
 }
 
 export function refuses(config: Config): void {

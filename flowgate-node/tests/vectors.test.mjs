@@ -4,9 +4,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
-import { Config, merge, ProfileError, resolvePath } from 'flowgate'
+import { Config, Guard, merge, ProfileError, resolvePath } from 'flowgate'
 
-const vectors = JSON.parse(readFileSync(new URL('../../flowgate-core/testdata/vectors.json', import.meta.url)))
+const testdata = (file) => JSON.parse(readFileSync(new URL(`../../flowgate-core/testdata/${file}`, import.meta.url)))
+const vectors = testdata('vectors.json')
 
 for (const { name, yaml, ok, problems, document } of vectors.config) {
   test(`config: ${name}`, () => {
@@ -58,6 +59,16 @@ test('profile: diff', () => {
     diff.changes,
   )
 })
+
+const guard = new Guard()
+
+for (const { name, command, cwd, home, decision, rule } of testdata('guard_vectors.json')) {
+  test(`guard: ${name}`, () => {
+    const verdict = guard.check(command, { cwd, home })
+    assert.deepEqual([verdict.decision, verdict.rule], [decision, rule])
+    assert.deepEqual(guard.checkBatch([command], { cwd, home }), [verdict])
+  })
+}
 
 function attempt(call) {
   try {
