@@ -7,6 +7,7 @@ use crate::values;
 import_exception!(flowgate.exceptions, ConfigError);
 import_exception!(flowgate.exceptions, FileError);
 import_exception!(flowgate.exceptions, FlowgateError);
+import_exception!(flowgate.exceptions, GuardError);
 import_exception!(flowgate.exceptions, ProfileError);
 
 /// Turns an error of the core into the exception that a Python programmer would expect.

@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod guard;
 mod node;
 mod values;
 
@@ -20,6 +21,7 @@ use pyo3::types::PyMapping;
 
 use crate::config::{Config, Profile};
 use crate::error::into_py;
+use crate::guard::{Guard, Verdict};
 
 /// Lays one document over another, as a profile is laid over the base.
 ///
@@ -74,12 +76,8 @@ fn resolve_path(py: Python<'_>, path: &str, dir: &str, home: Option<&str>) -> Py
 /// :class:`FileError` if a file cannot be written; the active profile stays as it was.
 #[pyfunction]
 fn activate<'py>(py: Python<'py>, config: &Config, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let activation = py
-        .detach(|| runtime::activate(&runtime::resolve(&config.0)?, name, now))
+        .detach(|| runtime::activate(&runtime::resolve(&config.0)?, name, now()))
         .map_err(|error| into_py(py, error))?;
     values::activation(py, activation)
 }
@@ -100,6 +98,14 @@ fn active_profile<'py>(py: Python<'py>, config: &Config) -> PyResult<Option<Boun
 fn json_schema(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import(intern!(py, "json"))?
         .call_method1(intern!(py, "loads"), (core::config::JSON_SCHEMA,))
+}
+
+/// Milliseconds since the Unix epoch.
+fn now() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The text form of a diagnostic, for `Diagnostic.__str__`.
@@ -128,8 +134,8 @@ fn _describe(
 mod _flowgate {
     #[pymodule_export]
     use super::{
-        _describe, Config, Profile, activate, active_profile, json_schema, merge, migrate,
-        resolve_path,
+        _describe, Config, Guard, Profile, Verdict, activate, active_profile, json_schema, merge,
+        migrate, resolve_path,
     };
 
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 use flowgate_core::config::Migration;
 use flowgate_core::diagnostic::{Diagnostic, Severity};
+use flowgate_core::guard::PackInfo;
 use flowgate_core::profile::{Change, ChangeKind, Origin, State};
 use flowgate_core::runtime::Activation;
 use flowgate_core::yaml::Node;
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
+use crate::guard::severity_name;
 use crate::node;
 
 pub(crate) fn diagnostics<'py>(
@@ -107,6 +109,27 @@ pub(crate) fn activation(py: Python<'_>, activation: Activation) -> PyResult<Bou
 
 pub(crate) fn state(py: Python<'_>, state: State) -> PyResult<Bound<'_, PyAny>> {
     new(py, "State", (state.current_profile, state.updated_at))
+}
+
+pub(crate) fn pack<'py>(py: Python<'py>, pack: &PackInfo) -> PyResult<Bound<'py, PyAny>> {
+    let rules = pack.rules.iter().map(|rule| {
+        let fields = (
+            &rule.id,
+            severity_name(rule.severity),
+            rule.decision.name(),
+            &rule.reason,
+            &rule.suggestion,
+            PyTuple::new(py, &rule.deny)?,
+            PyTuple::new(py, &rule.allow)?,
+        );
+        new(py, "RuleInfo", fields)
+    });
+    let rules = PyTuple::new(py, rules.collect::<PyResult<Vec<_>>>()?)?;
+    new(
+        py,
+        "PackInfo",
+        (&pack.id, &pack.name, &pack.description, rules),
+    )
 }
 
 fn new<'py>(

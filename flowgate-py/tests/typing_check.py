@@ -27,7 +27,24 @@ assert_type(flowgate.migrate("").remaining, tuple[flowgate.Diagnostic, ...])
 assert_type(flowgate.activate(config, "balanced").active_config, Path)
 assert_type(flowgate.active_profile(config), flowgate.State | None)
 
+guard = flowgate.Guard({"mode": "ask"}, packs=["id: my.tool"])
+assert_type(guard.check("ls", cwd=Path("/"), home="/home/dev"), flowgate.Verdict)
+assert_type(guard.check("ls").decision, Literal["allow", "warn", "ask", "deny"])
+assert_type(guard.check("ls").span, tuple[int, int] | None)
+assert_type(guard.check_batch(c for c in ["ls"]), list[flowgate.Verdict])
+assert_type(guard.packs()[0].rules, tuple[flowgate.RuleInfo, ...])
+guard.run("ls", check=True)
+guard.run([Path("ls"), "-l"])
+
+
+@guard.protect
+def shell(command: str, times: int = 1) -> bytes: ...  # type: ignore[empty-body]
+
+
+assert_type(shell("ls", times=2), bytes)
+
 hashable: Hashable = profile.origins[0]
+verdict: Hashable = guard.check("ls")
 
 try:
     config.profile("nope")
@@ -41,6 +58,11 @@ flowgate.Config.from_yaml("", "flowgate.yaml")  # type: ignore[call-arg]
 config.file = "other.yaml"  # type: ignore[misc]
 profile.origins[0].line = 3  # type: ignore[misc]
 profile.render({"main": None})  # type: ignore[dict-item]
+guard.check(["ls"])  # type: ignore[arg-type]
+guard.check("ls", "/")  # type: ignore[call-arg]
+guard.check("ls").decision = "allow"  # type: ignore[misc]
+guard.check("ls").decision == "dney"  # type: ignore[comparison-overlap]
+shell(1)  # type: ignore[arg-type]
 flowgate.active_profile(config).current_profile  # type: ignore[union-attr]
 
 

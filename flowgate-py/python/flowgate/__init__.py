@@ -14,12 +14,21 @@ Every mistake of a configuration is reported at once, each with its place::
     except flowgate.ConfigError as error:
         for problem in error.diagnostics:
             print(problem)
+
+The guard decides whether a shell command may run:
+
+    >>> guard = flowgate.Guard()
+    >>> guard.check("X=/; sudo rm -rf $X")
+    <flowgate.Verdict deny rule='core.filesystem:rm-root'>
+    >>> bool(guard.check("git commit -m 'never rm -rf /'"))
+    True
 """
 
 from ._flowgate import (
     STARTER,
     Config,
     Profile,
+    Verdict,
     __version__,
     activate,
     active_profile,
@@ -28,8 +37,27 @@ from ._flowgate import (
     migrate,
     resolve_path,
 )
-from .exceptions import ConfigError, FileError, FlowgateError, ProfileError
-from .values import Activation, Change, Diagnostic, Merge, Migration, Origin, Related, State
+from .exceptions import (
+    ConfigError,
+    Denied,
+    FileError,
+    FlowgateError,
+    GuardError,
+    ProfileError,
+)
+from .guard import Guard
+from .values import (
+    Activation,
+    Change,
+    Diagnostic,
+    Merge,
+    Migration,
+    Origin,
+    PackInfo,
+    Related,
+    RuleInfo,
+    State,
+)
 
 __all__ = [
     "STARTER",
@@ -37,16 +65,22 @@ __all__ = [
     "Change",
     "Config",
     "ConfigError",
+    "Denied",
     "Diagnostic",
     "FileError",
     "FlowgateError",
+    "Guard",
+    "GuardError",
     "Merge",
     "Migration",
     "Origin",
+    "PackInfo",
     "Profile",
     "ProfileError",
     "Related",
+    "RuleInfo",
     "State",
+    "Verdict",
     "__version__",
     "activate",
     "active_profile",

@@ -1,15 +1,19 @@
 """Native half of the `flowgate` package."""
 
 import os
-from collections.abc import Mapping
-from typing import Any, Final, final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, final
 
-from .values import Activation, Change, Diagnostic, Merge, Migration, Origin, State
+from typing_extensions import Self, disjoint_base
+
+from .values import Activation, Change, Diagnostic, Merge, Migration, Origin, PackInfo, State
 
 __all__ = [
     "STARTER",
     "Config",
     "Profile",
+    "Verdict",
+    "_Guard",
     "__version__",
     "_describe",
     "activate",
@@ -106,6 +110,105 @@ class Profile:
         ``secrets`` maps names of credentials to what they stand for. Raises :class:`ProfileError`
         with every credential that it lacks.
         """
+
+@disjoint_base
+class _Guard:
+    """The native half of :class:`flowgate.Guard`."""
+
+    def __new__(
+        cls, policy: Mapping[str, Any] | None = None, *, packs: Sequence[str] = ()
+    ) -> Self:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+    def check(
+        self,
+        command: str,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+    ) -> Verdict:
+        """Decides whether a command may run, without running it.
+
+        ``cwd`` is the directory that it would run in, or else the current one; ``home`` is the
+        home directory, or else that of the user when the guard was made.
+        """
+
+    def check_batch(
+        self,
+        commands: Iterable[str],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+    ) -> list[Verdict]:
+        """Decides many commands, in order, while other threads run.
+
+        ``cwd`` and ``home`` are those of :meth:`check`.
+        """
+
+    def explain(
+        self,
+        command: str,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        home: str | os.PathLike[str] | None = None,
+    ) -> str:
+        """Decides like :meth:`check`, and tells how, for people."""
+
+    def packs(self) -> list[PackInfo]:
+        """The built-in packs and those of the user, with the rules in each."""
+
+@final
+class Verdict:
+    """What a guard says about a command. True if the command may run: ``allow`` or ``warn``."""
+
+    def __new__(
+        cls,
+        decision: Literal["allow", "warn", "ask", "deny"],
+        rule: str | None = None,
+        severity: Literal["low", "medium", "high", "critical"] | None = None,
+        reason: str | None = None,
+        suggestion: str | None = None,
+        span: tuple[int, int] | None = None,
+        evidence: Literal["certain", "unresolved"] = "certain",
+    ) -> Verdict:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+    @property
+    def decision(self) -> Literal["allow", "warn", "ask", "deny"]:
+        """What to do: ``"allow"``, ``"warn"``, ``"ask"`` or ``"deny"``."""
+
+    @property
+    def rule(self) -> str | None:
+        """The rule that decided, such as ``"core.filesystem:rm-root"``."""
+
+    @property
+    def severity(self) -> Literal["low", "medium", "high", "critical"] | None:
+        """How bad it is: ``"low"``, ``"medium"``, ``"high"`` or ``"critical"``."""
+
+    @property
+    def reason(self) -> str | None:
+        """What would be lost."""
+
+    @property
+    def suggestion(self) -> str | None:
+        """What to do instead."""
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The part that decided: ``command[start:end]``."""
+
+    @property
+    def evidence(self) -> Literal["certain", "unresolved"]:
+        """``"unresolved"`` if a part of the command is known only when it runs, or else ``"certain"``."""
+
+    def __bool__(self) -> bool:
+        """True if self else False"""
+
+    def __eq__(self, other: object, /) -> bool:
+        """Return self==value."""
+
+    def __hash__(self) -> int:
+        """Return hash(self)."""
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Merge:
     """Lays one document over another, as a profile is laid over the base.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ._flowgate import Verdict
 from .values import Diagnostic
 
 
@@ -58,3 +59,27 @@ class FileError(FlowgateError, OSError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.code, (), self.filename), self.__dict__
+
+
+class GuardError(FlowgateError, ValueError):
+    """A policy or a pack of the guard cannot be used; ``str`` says all that is wrong with it."""
+
+
+class Denied(FlowgateError, PermissionError):
+    """A command was not run, for the guard denies it or wants a person to decide.
+
+    ``verdict`` says why, and ``command`` is the text that it is about.
+    """
+
+    verdict: Verdict
+    command: str
+
+    def __init__(self, verdict: Verdict, command: str) -> None:
+        what = "needs approval" if verdict.decision == "ask" else "denied"
+        why = "" if verdict.rule is None else f" by {verdict.rule}: {verdict.reason}"
+        super().__init__(f"{what}{why}", "guard.denied")
+        self.verdict = verdict
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.verdict, self.command), self.__dict__

@@ -123,3 +123,30 @@ class State:
 
     current_profile: str
     updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """A rule of the guard.
+
+    ``decision`` is what it decides by itself; ``deny`` has commands that it stops, ``allow``
+    commands that the guard lets through.
+    """
+
+    id: str
+    severity: Literal["low", "medium", "high", "critical"]
+    decision: Literal["allow", "warn", "ask", "deny"]
+    reason: str
+    suggestion: str | None = None
+    deny: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PackInfo:
+    """A pack of the guard, and its rules."""
+
+    id: str
+    name: str
+    description: str
+    rules: tuple[RuleInfo, ...] = ()
