@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flowgate_core::guard::{self, Context, Decision, Evidence, Policy, Severity, UserPacks};
 use flowgate_core::yaml::to_yaml;
@@ -21,7 +21,7 @@ const SHORT: usize = 4096;
 #[pyclass(frozen, subclass, name = "_Guard", module = "flowgate._flowgate")]
 pub(crate) struct Guard {
     guard: guard::Guard,
-    home: Option<PathBuf>,
+    home: String,
 }
 
 #[pymethods]
@@ -50,7 +50,10 @@ impl Guard {
         });
         Ok(Self {
             guard: made.map_err(GuardError::new_err)?,
-            home: std::env::home_dir(),
+            home: std::env::home_dir()
+                .map(text)
+                .transpose()?
+                .unwrap_or_default(),
         })
     }
 
@@ -129,14 +132,11 @@ impl Guard {
     ) -> PyResult<Context> {
         let cwd = match cwd {
             Some(cwd) => absolute(cwd)?,
-            None => text(&std::env::current_dir()?)?,
+            None => text(std::env::current_dir()?)?,
         };
         let home = match home {
             Some(home) => absolute(home)?,
-            None => self
-                .home
-                .as_deref()
-                .map_or_else(|| Ok(String::new()), text)?,
+            None => self.home.clone(),
         };
         let mut context = Context::new(cwd, home);
         context.now = now();
@@ -151,14 +151,12 @@ fn absolute(path: &Bound<'_, PyAny>) -> PyResult<String> {
             return Ok(path.to_owned());
         }
     }
-    text(&std::path::absolute(path.extract::<PathBuf>()?)?)
+    text(std::path::absolute(path.extract::<PathBuf>()?)?)
 }
 
-fn text(path: &Path) -> PyResult<String> {
-    match path.to_str() {
-        Some(path) => Ok(path.to_owned()),
-        None => Err(PyValueError::new_err("the path is not valid Unicode")),
-    }
+fn text(path: PathBuf) -> PyResult<String> {
+    let unreadable = |_| PyValueError::new_err("the path is not valid Unicode");
+    path.into_os_string().into_string().map_err(unreadable)
 }
 
 /// What a guard says about a command. True if the command may run: ``allow`` or ``warn``.
