@@ -1,7 +1,5 @@
 //! The vectors of the guard that every language runs.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-
 use flowgate_core::guard::{Context, Decision, Guard};
 use serde::Deserialize;
 
