@@ -45,5 +45,12 @@ pub mod yaml;
 /// A moment, in milliseconds since 1970-01-01 00:00 UTC.
 pub type Timestamp = u64;
 
+/// A moment as RFC 3339 with milliseconds. What is later than the year 9999 has no such form, and
+/// is written as its last millisecond.
+pub(crate) fn rfc3339(moment: Timestamp) -> String {
+    let millis = std::time::Duration::from_millis(moment.min(253_402_300_799_999));
+    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + millis).to_string()
+}
+
 /// The text that removes a key in a profile.
 pub(crate) const DELETE: &str = "$delete";

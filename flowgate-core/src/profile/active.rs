@@ -1,7 +1,5 @@
 //! Which profile is active, as `state.json` keeps it.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -23,11 +21,9 @@ pub struct State {
 /// assert_eq!(text, "{\n  \"current_profile\": \"cost\",\n  \"updated_at\": \"2026-02-16T00:00:00.123Z\"\n}\n");
 /// ```
 pub fn state_json(profile: &str, now: Timestamp) -> String {
-    // Later than the year 9999 there is no RFC 3339.
-    let at = UNIX_EPOCH + Duration::from_millis(now.min(253_402_300_799_999));
     let state = State {
         current_profile: profile.to_owned(),
-        updated_at: humantime::format_rfc3339_millis(at).to_string(),
+        updated_at: crate::rfc3339(now),
     };
     // Two strings always serialize.
     serde_json::to_string_pretty(&state).unwrap_or_default() + "\n"

@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -317,9 +316,8 @@ pub struct Audited<'a> {
 /// [`Error::Write`] if it cannot be written.
 pub fn audit(files: &GuardFiles, entry: &Audited<'_>) -> Result<(), Error> {
     let failed = |error: io::Error| Error::write(&files.audit, &error);
-    let ts = UNIX_EPOCH + Duration::from_millis(entry.now);
     let line = json!({
-        "ts": humantime::format_rfc3339_millis(ts).to_string(),
+        "ts": crate::rfc3339(entry.now),
         "event": if entry.excepted { "guard.excepted" } else { "guard.stopped" },
         "level": "warn",
         "subject": entry.verdict.rule,

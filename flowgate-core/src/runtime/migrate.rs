@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::atomic::{directory_of, temporary};
 use super::load::read_proxy_file;
@@ -79,10 +78,7 @@ fn proxy_settings(path: &Path, bytes: &[u8]) -> Result<Node, Error> {
 
 /// Writes a copy that never replaces an older one.
 fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error> {
-    let at = UNIX_EPOCH + Duration::from_millis(now.min(253_402_300_799_999));
-    let moment = humantime::format_rfc3339_millis(at)
-        .to_string()
-        .replace(['-', ':', 'Z'], "");
+    let moment = crate::rfc3339(now).replace(['-', ':', 'Z'], "");
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".backup-{moment}"));
     let backup = PathBuf::from(name);
