@@ -7,6 +7,7 @@
 //!
 //! # The rooms
 //!
+//! * [`accounts`]: which provider account serves the next request, and what does this answer mean?
 //! * [`guard`]: may this shell command run?
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
@@ -29,10 +30,12 @@
 //! # Features
 //!
 //! * `runtime`: the drivers, which read and write files and run credential commands.
+//! * `http`: the drivers that speak HTTP. `process`: the supervisor. `redis`: shared account pools.
 //! * `schema`: [`config::json_schema`](config), generated from the types.
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod config;
 pub mod diagnostic;
 pub mod guard;
