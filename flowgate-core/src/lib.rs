@@ -11,6 +11,7 @@
 //! * [`guard`]: may this shell command run?
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
+//! * [`supervise`]: what is to be done so that services stay up?
 //! * [`yaml`]: documents that remember where everything stood.
 //! * [`redact`]: secrets do not show.
 //! * [`diagnostic`]: what is wrong, where, and what to do about it.
@@ -43,6 +44,7 @@ pub mod profile;
 pub mod redact;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+pub mod supervise;
 pub mod yaml;
 
 /// A moment, in milliseconds since 1970-01-01 00:00 UTC.

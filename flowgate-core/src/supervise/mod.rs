@@ -1,0 +1,29 @@
+//! Services that stay up, as decisions: what is to be done when a process ends, hangs, is not ready,
+//! or shall be another.
+//!
+//! A [`ServiceSpec`] says what a service is. A driver tells the machine each [`Event`] that
+//! happened, and carries out the [`Action`]s it gets back. Time is an argument, in monotonic
+//! milliseconds, so no change of the clock moves a deadline; chance comes from a seed. The same
+//! events give the same actions.
+
+mod action;
+mod event;
+mod notice;
+mod spec;
+mod state;
+
+pub use action::{Action, ProcessAction};
+pub use event::{
+    Command, Event, ExitStatus, Found, Owner, PortOwner, ProbeOutcome, ProcessEvent, ProcessId,
+    Purpose, Selection, SpawnError, SpawnStage,
+};
+pub use notice::{Notice, What, fold};
+pub use spec::{
+    CommandSpec, Condition, Dependency, DrainHook, DrainSpec, Gen, LivenessSpec, LogMode, LogSpec,
+    OnLoss, OnPortConflict, OnSupervisorExit, Overlap, Placeholders, Probe, ReadinessSpec,
+    RestartPolicy, RestartSpec, ServiceId, ServiceSpec, Signal, SignalTo, StopSpec,
+};
+pub use state::{Gate, OtherInstance, Phase, PublicState, Reason, ServiceStatus, State, Want, Why};
+
+/// A moment or a span of the monotonic clock, in milliseconds. Where it begins does not matter.
+pub type Millis = u64;

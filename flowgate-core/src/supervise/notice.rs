@@ -1,0 +1,190 @@
+//! What people and programs are told: the log of a supervisor, which says where every service
+//! stands to whoever reads it from the beginning.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::event::{ExitStatus, Owner, Purpose, SpawnError};
+use super::spec::{Gen, ServiceId};
+use super::state::{PublicState, Why};
+
+/// Something worth knowing about a service.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Notice {
+    /// The service.
+    pub service: ServiceId,
+    /// The process it is about, or the last one.
+    pub generation: Gen,
+    /// What.
+    pub what: What,
+}
+
+/// What there is to know.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The service is new.
+    Added,
+    /// The service is no more.
+    Removed,
+    /// It stands elsewhere now.
+    State {
+        /// Where it stood.
+        from: PublicState,
+        /// Where it stands.
+        to: PublicState,
+    },
+    /// It waits for these.
+    WaitingFor {
+        /// Other services.
+        services: Vec<ServiceId>,
+    },
+    /// Another process has its port.
+    PortBusy {
+        /// The port.
+        port: u16,
+        /// Who.
+        owner: Option<Owner>,
+    },
+    /// Its process runs.
+    Spawned {
+        /// The number of the process.
+        pid: u32,
+    },
+    /// Its process could not be started.
+    SpawnFailed {
+        /// Why.
+        error: SpawnError,
+    },
+    /// It is ready.
+    Ready {
+        /// How long after its start.
+        after_ms: u64,
+    },
+    /// It is not well.
+    ProbeFailed {
+        /// What was asked.
+        purpose: Purpose,
+        /// What is wrong.
+        why: String,
+    },
+    /// It is well again.
+    Recovered,
+    /// It is being stopped.
+    Stopping {
+        /// Why.
+        why: Why,
+    },
+    /// Its process ended.
+    Exited {
+        /// How.
+        status: ExitStatus,
+        /// Whether that was to be.
+        expected: bool,
+    },
+    /// It does not end, and is killed.
+    Killing,
+    /// Processes of it that are still there.
+    StillThere {
+        /// Which.
+        processes: Vec<Owner>,
+    },
+    /// It will be started again.
+    Backoff {
+        /// The number of the attempt since it was last well.
+        attempt: u32,
+        /// In how many milliseconds.
+        delay_ms: u64,
+    },
+    /// It ended too often in too short a time.
+    CrashLoop {
+        /// How many restarts there were.
+        restarts: u32,
+        /// In how many milliseconds it is tried again.
+        retry_ms: Option<u64>,
+        /// The last lines it wrote.
+        last_lines: Vec<String>,
+    },
+    /// Its new process took over from the old one.
+    HandedOver {
+        /// The generation of the old one.
+        from: Gen,
+    },
+    /// Its new process did not become ready, and the old one stays.
+    RolledBack {
+        /// Why, in words.
+        why: String,
+    },
+    /// A process of an earlier supervisor was taken over.
+    Adopted {
+        /// Its number.
+        pid: u32,
+    },
+    /// An earlier supervisor left a record of a process that is not there any more.
+    StaleRecord {
+        /// How that is known.
+        why: String,
+    },
+    /// It goes on without its supervisor.
+    LeftRunning,
+    /// Its settings changed, without a restart.
+    Reconfigured,
+    /// A driver reported what cannot be.
+    Unexpected {
+        /// What.
+        event: String,
+    },
+}
+
+impl What {
+    /// The name of the record, such as `service.exited`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Added => "service.added",
+            Self::Removed => "service.removed",
+            Self::State { .. } => "service.state",
+            Self::WaitingFor { .. } => "service.waiting",
+            Self::PortBusy { .. } => "service.port_busy",
+            Self::Spawned { .. } => "service.spawned",
+            Self::SpawnFailed { .. } => "service.spawn_failed",
+            Self::Ready { .. } => "service.ready",
+            Self::ProbeFailed { .. } => "service.probe_failed",
+            Self::Recovered => "service.recovered",
+            Self::Stopping { .. } => "service.stopping",
+            Self::Exited { .. } => "service.exited",
+            Self::Killing => "service.killing",
+            Self::StillThere { .. } => "service.stop_waiting",
+            Self::Backoff { .. } => "service.backoff",
+            Self::CrashLoop { .. } => "service.crash_loop",
+            Self::HandedOver { .. } => "service.handed_over",
+            Self::RolledBack { .. } => "service.rolled_back",
+            Self::Adopted { .. } => "service.adopted",
+            Self::StaleRecord { .. } => "service.stale_record",
+            Self::LeftRunning => "service.left_running",
+            Self::Reconfigured => "service.reconfigured",
+            Self::Unexpected { .. } => "service.unexpected",
+        }
+    }
+}
+
+/// Where every service stands after these notices, from the first one of a supervisor on.
+pub fn fold<'n>(notices: impl IntoIterator<Item = &'n Notice>) -> BTreeMap<ServiceId, PublicState> {
+    let mut states = BTreeMap::new();
+    for notice in notices {
+        let service = notice.service.clone();
+        match notice.what {
+            What::Added => {
+                states.insert(service, PublicState::Stopped);
+            }
+            What::State { to, .. } => {
+                states.insert(service, to);
+            }
+            What::Removed => {
+                states.remove(&service);
+            }
+            _ => {}
+        }
+    }
+    states
+}
