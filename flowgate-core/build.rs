@@ -1,4 +1,4 @@
-//! Turns `packs/*.yaml` into static tables (`$OUT_DIR/packs.rs`).
+//! Turns `packs/*.yaml` and `wrappers.yaml` into static tables in `$OUT_DIR`.
 
 use std::fmt::Write as _;
 use std::{env, fs, path::Path, process};
@@ -12,11 +12,15 @@ mod format;
 #[allow(dead_code, unreachable_pub)]
 #[path = "src/guard/ruleset.rs"]
 mod ruleset;
+#[path = "build/wrappers.rs"]
+mod wrappers;
 
 use ruleset::{Code, List, Matcher, RuleSet, Text, Tool};
 
 fn main() {
     println!("cargo::rerun-if-changed=packs");
+    println!("cargo::rerun-if-changed=wrappers.yaml");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=src/guard/compile.rs");
     println!("cargo::rerun-if-changed=src/guard/format.rs");
     println!("cargo::rerun-if-changed=src/guard/ruleset.rs");
@@ -44,6 +48,11 @@ fn main() {
             Err(error) => problems.push(format!("{}: {error}", path.display())),
         }
     }
+    let text = fs::read_to_string("wrappers.yaml").expect("wrappers.yaml is readable");
+    let table = wrappers::print(&text).unwrap_or_else(|problem| {
+        problems.push(problem);
+        String::new()
+    });
     let set = match compile::compile(&files, None) {
         Ok(set) if problems.is_empty() => set,
         Ok(_) => stop(&problems),
@@ -52,8 +61,12 @@ fn main() {
             stop(&problems)
         }
     };
-    let out = Path::new(&env::var("OUT_DIR").expect("cargo sets OUT_DIR")).join("packs.rs");
-    fs::write(out, Printer::default().print(&set)).expect("OUT_DIR is writable");
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let write = |name: &str, code: String| {
+        fs::write(Path::new(&out).join(name), code).expect("OUT_DIR is writable");
+    };
+    write("packs.rs", Printer::default().print(&set));
+    write("wrappers.rs", table);
 }
 
 fn stop(problems: &[String]) -> ! {

@@ -1,9 +1,9 @@
 //! What rules cannot say with words and options alone.
 
-use super::exec::Search;
 use super::format::ClassDef;
 use super::options::Line;
 use super::path::{bit, classify};
+use super::run::Search;
 use super::walk::Walker;
 
 /// Runs a check by its name; `start` is the first word after the subcommand.

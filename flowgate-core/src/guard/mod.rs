@@ -27,7 +27,6 @@ mod checks;
 mod code;
 mod compile;
 mod exception;
-mod exec;
 mod expand;
 mod explain;
 pub mod format;

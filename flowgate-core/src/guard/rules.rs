@@ -1,13 +1,13 @@
 //! Matching rules against one simple command.
 
 use super::checks;
-use super::exec::certain;
 use super::format::{Action, Language, Level};
 use super::glob;
 use super::http::Request;
 use super::options::Line;
 use super::path;
 use super::ruleset::{Matcher, Rule, RuleSet, Tool};
+use super::run::certain;
 use super::sql;
 use super::value::Flow;
 use super::walk::{Arg, Io, Origin, Walker};

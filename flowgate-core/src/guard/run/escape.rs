@@ -1,0 +1,223 @@
+//! Tools with a door to the shell, and the shells of Windows.
+
+use super::join;
+use crate::guard::format::Language;
+use crate::guard::value::Flow;
+use crate::guard::walk::{Arg, Io, Origin, Walker};
+
+impl Walker<'_> {
+    /// Tools with a door to the shell.
+    pub(crate) fn escape(&mut self, name: &str, args: &[Arg<'_>], io: &Io<'_>) {
+        match name {
+            "sed" | "gsed" => self.sed(args),
+            "tar" | "gtar" | "bsdtar" => {
+                for (at, arg) in args.iter().enumerate() {
+                    for prefix in [
+                        "--checkpoint-action=exec=",
+                        "--to-command=",
+                        "--use-compress-program=",
+                        "--rmt-command=",
+                        "--info-script=",
+                        "--new-volume-script=",
+                    ] {
+                        if arg.text.starts_with(prefix) {
+                            self.code_word(arg, prefix.len());
+                        }
+                    }
+                    if matches!(
+                        arg.text,
+                        "--to-command" | "-I" | "--use-compress-program" | "-F" | "--info-script"
+                    ) {
+                        args.get(at + 1).map(|a| self.code_word(a, 0));
+                    } else if arg.text == "--checkpoint-action"
+                        && let Some(next) = args.get(at + 1).filter(|a| a.text.starts_with("exec="))
+                    {
+                        self.code_word(next, "exec=".len());
+                    }
+                }
+            }
+            "rsync" | "scp" | "sftp" => {
+                for pair in args
+                    .windows(2)
+                    .filter(|p| matches!(p[0].text, "-e" | "--rsh" | "-S"))
+                {
+                    self.code_word(&pair[1], 0);
+                }
+            }
+            "vim" | "vi" | "nvim" | "ex" | "view" => {
+                for (at, arg) in args.iter().enumerate() {
+                    let (text, index, offset) = match arg.text {
+                        "-c" | "--cmd" => (args.get(at + 1).map_or("", |a| a.text), at + 1, 0),
+                        text if text.starts_with('+') => (text, at, 1),
+                        _ => continue,
+                    };
+                    let line = text[offset..].trim_start_matches([':', ' ', '%', '.']);
+                    if let Some(bang) = line
+                        .strip_prefix('!')
+                        .or_else(|| line.strip_prefix("silent !"))
+                        .or_else(|| line.strip_prefix("r !"))
+                    {
+                        self.code_word(&args[index], text.len() - bang.len());
+                    } else if line.starts_with("call system(") || line.starts_with("echo system(") {
+                        self.language(
+                            Language::Javascript,
+                            line,
+                            Origin::at(args[index].span, None),
+                            args[index].span,
+                        );
+                    }
+                }
+            }
+            "gdb" => {
+                for pair in args
+                    .windows(2)
+                    .filter(|p| matches!(p[0].text, "-ex" | "--eval-command" | "-iex"))
+                {
+                    for prefix in ["shell ", "!", "python "] {
+                        if pair[1].text.starts_with(prefix) {
+                            self.code_word(&pair[1], prefix.len());
+                        }
+                    }
+                }
+            }
+            "osascript" => {
+                for pair in args.windows(2).filter(|p| p[0].text == "-e") {
+                    let text = pair[1].text;
+                    if let Some(at) = text.find("do shell script \"") {
+                        let code = text[at + 17..].split('"').next().unwrap_or_default();
+                        self.nested(code, Origin::at(pair[1].span, None), Flow::Nothing, false);
+                    }
+                }
+            }
+            "expect" => {
+                for pair in args.windows(2).filter(|p| p[0].text == "-c") {
+                    for prefix in ["spawn ", "exec ", "system "] {
+                        if let Some(at) = pair[1].text.find(prefix) {
+                            self.code_word(&pair[1], at + prefix.len());
+                        }
+                    }
+                }
+            }
+            "zip" => {
+                for (at, arg) in args.iter().enumerate() {
+                    if arg.text == "-TT" || arg.text == "--unzip-command" {
+                        args.get(at + 1).map(|a| self.code_word(a, 0));
+                    }
+                }
+            }
+            "man" => {
+                for pair in args
+                    .windows(2)
+                    .filter(|p| matches!(p[0].text, "-P" | "--pager" | "-H"))
+                {
+                    self.code_word(&pair[1], 0);
+                }
+            }
+            "make" => {
+                if let Flow::Literal(text) = io.stdin {
+                    for line in text.lines().filter_map(|l| l.strip_prefix('\t')) {
+                        self.nested(
+                            line.trim_start_matches(['@', '-', '+']),
+                            Origin::at(io.span, None),
+                            Flow::Nothing,
+                            false,
+                        );
+                    }
+                }
+                for arg in args.iter().filter(|a| a.text.starts_with("--eval=")) {
+                    self.code_word(arg, "--eval=".len());
+                }
+            }
+            "capsh" => {
+                if let Some(at) = args.iter().position(|a| a.text == "-c") {
+                    args.get(at + 1).map(|a| self.code_word(a, 0));
+                }
+            }
+            "crontab" if args.get(1).is_some_and(|a| a.text == "-") => {
+                if let Flow::Literal(text) = io.stdin {
+                    for line in text
+                        .lines()
+                        .take(64)
+                        .filter(|l| !l.trim_start().starts_with('#'))
+                    {
+                        let code: Vec<&str> = line
+                            .split_whitespace()
+                            .skip(if line.starts_with('@') { 1 } else { 5 })
+                            .collect();
+                        self.nested(
+                            &code.join(" "),
+                            Origin::at(io.span, None),
+                            Flow::Nothing,
+                            false,
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `sed '1e command'`, `s/…/…/e`, `w file`.
+    pub(in crate::guard) fn sed(&mut self, args: &[Arg<'_>]) {
+        let mut script_next = !args.iter().any(|a| {
+            matches!(a.text, "-e" | "--expression" | "-f" | "--file")
+                || a.text.starts_with("--expression=")
+        });
+        for (at, arg) in args.iter().enumerate().skip(1) {
+            let after = args[at - 1].text;
+            let is_script =
+                matches!(after, "-e" | "--expression") || script_next && !arg.text.starts_with('-');
+            if !is_script {
+                continue;
+            }
+            script_next = false;
+            let command = arg
+                .text
+                .trim_start_matches(|c: char| c.is_ascii_digit() || "$,~! ".contains(c));
+            if let Some(code) = command
+                .strip_prefix('e')
+                .filter(|c| c.starts_with([' ', '\t']))
+            {
+                self.code_word(arg, arg.text.len() - code.len());
+            }
+        }
+    }
+
+    /// PowerShell and cmd.
+    pub(crate) fn windows_shell(&mut self, name: &str, args: &[Arg<'_>], io: &Io<'_>) {
+        let dashes = |t: &str| t.trim_start_matches(['-', '/']).to_ascii_lowercase();
+        for (at, arg) in args.iter().enumerate().skip(1) {
+            let option = dashes(arg.text);
+            let runs = if name == "cmd" {
+                arg.text.starts_with('/') && matches!(option.as_str(), "c" | "k")
+            } else {
+                arg.text.starts_with('-')
+                    && matches!(
+                        option.as_str(),
+                        "command" | "c" | "encodedcommand" | "enc" | "ec"
+                    )
+            };
+            if !runs {
+                continue;
+            }
+            if option.starts_with("enc") || option == "ec" {
+                return self.special("core.shell:decoded-code", io.span, false);
+            }
+            let code = join(&args[at + 1..]);
+            return self.language(
+                Language::Powershell,
+                &code,
+                Origin::at(io.span, None),
+                io.span,
+            );
+        }
+        if let (Flow::Literal(code), "powershell" | "pwsh") = (io.stdin, name) {
+            self.language(
+                Language::Powershell,
+                &code.clone(),
+                Origin::at(io.span, None),
+                io.span,
+            );
+        }
+    }
+}

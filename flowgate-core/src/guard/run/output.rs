@@ -1,0 +1,208 @@
+//! What a command writes, as far as its words and its input tell.
+
+use super::join;
+use crate::guard::value::{Flow, Producer, TEMP_NAME, UNKNOWN, UNKNOWN_TEXT};
+use crate::guard::walk::{Arg, Io, Origin, Walker};
+
+impl Walker<'_> {
+    /// Tools that only read and write text.
+    pub(in crate::guard) fn text_tool(
+        &mut self,
+        name: &str,
+        args: &[Arg<'_>],
+        io: &Io<'_>,
+    ) -> Flow {
+        if name == "tee" {
+            for arg in args[1..].iter().filter(|a| !a.text.starts_with('-')) {
+                if !args.iter().any(|a| a.text == "-a" || a.text == "--append") {
+                    self.truncates(arg.text, arg.span);
+                }
+                if let Flow::Literal(text) = io.stdin {
+                    self.state.files.push((arg.text.to_owned(), text.clone()));
+                    // `tee >(bash)`
+                    let spelled = self
+                        .command
+                        .get(arg.span.0 as usize..arg.span.1 as usize)
+                        .unwrap_or_default();
+                    if let Some(code) = spelled.strip_prefix(">(").and_then(|c| c.strip_suffix(')'))
+                    {
+                        self.nested(
+                            code,
+                            Origin::at(arg.span, None),
+                            Flow::Literal(text.clone()),
+                            false,
+                        );
+                    }
+                }
+            }
+        }
+        self.apply(name, args, io);
+        if io.wanted {
+            self.output(name, args, io)
+        } else {
+            Flow::Unknown(Producer::Other)
+        }
+    }
+
+    /// What a command writes, as far as its words tell.
+    pub(in crate::guard) fn output(&mut self, name: &str, args: &[Arg<'_>], io: &Io<'_>) -> Flow {
+        let words = &args[1..];
+        match name {
+            "echo" => {
+                let skip = words
+                    .iter()
+                    .take_while(|a| matches!(a.text, "-n" | "-e" | "-E" | "-ne" | "-en"))
+                    .count();
+                let mut text = join(&words[skip..]);
+                if words[..skip].iter().any(|a| a.text.contains('e')) {
+                    text = crate::guard::expand::ansi(&text);
+                }
+                Flow::Literal(text + "\n")
+            }
+            "printf" => printf(words),
+            "cat" | "tee" if words.iter().all(|a| a.text.starts_with('-')) || name == "tee" => {
+                io.stdin.clone()
+            }
+            "cat" => match words {
+                [file] => self.file(file.text),
+                _ => Flow::Unknown(Producer::Other),
+            },
+            "base64" | "gbase64" | "base32" | "xxd" | "openssl" | "gunzip" | "zcat"
+            | "uudecode" | "rev" | "tr" => decoded(name, words, io.stdin),
+            "pwd" => Flow::Literal(
+                self.state
+                    .directory(self.context)
+                    .unwrap_or(UNKNOWN_TEXT)
+                    .to_owned(),
+            ),
+            "mktemp" => Flow::Literal(TEMP_NAME.to_owned()),
+            "git" if words.iter().any(|a| a.text == "--show-toplevel") => {
+                Flow::Literal(self.context.cwd.clone())
+            }
+            "curl" | "wget" | "fetch" | "aria2c" | "nc" | "ncat" | "socat" | "http" | "https"
+            | "xh" => Flow::Unknown(Producer::Network),
+            "basename" | "realpath" | "readlink" | "dirname" => match words.last() {
+                Some(last) if !last.text.contains(UNKNOWN) && name != "readlink" => {
+                    let path = last.text.trim_end_matches('/');
+                    let at = path.rfind('/');
+                    Flow::Literal(match name {
+                        "basename" => path[at.map_or(0, |a| a + 1)..].to_owned(),
+                        "dirname" => at
+                            .map_or(".", |a| if a == 0 { "/" } else { &path[..a] })
+                            .to_owned(),
+                        _ => last.text.to_owned(),
+                    })
+                }
+                _ => Flow::Unknown(Producer::Other),
+            },
+            "true" | "false" | ":" | "test" | "[" | "sleep" | "set" | "cd" | "export" | "mkdir" => {
+                Flow::Nothing
+            }
+            _ => Flow::Unknown(Producer::Other),
+        }
+    }
+}
+
+fn printf(words: &[Arg<'_>]) -> Flow {
+    let words = if words.first().is_some_and(|a| a.text == "--") {
+        &words[1..]
+    } else {
+        words
+    };
+    let Some((format, values)) = words.split_first() else {
+        return Flow::Nothing;
+    };
+    if format.text == "-v" {
+        return Flow::Nothing;
+    }
+    let mut out = String::new();
+    let mut values = values.iter();
+    loop {
+        let before = values.len();
+        let mut rest = format.text;
+        while let Some(at) = rest.find('%') {
+            out.push_str(&crate::guard::expand::ansi(&rest[..at]));
+            let spec = rest[at + 1..]
+                .find(|c: char| c.is_ascii_alphabetic() || c == '%')
+                .map_or(rest.len(), |n| at + 2 + n);
+            if rest[at..spec].ends_with('%') {
+                out.push('%');
+            } else if let Some(value) = values.next() {
+                out.push_str(value.text);
+            }
+            rest = &rest[spec..];
+        }
+        out.push_str(&crate::guard::expand::ansi(rest));
+        if values.len() == 0 || values.len() == before {
+            return Flow::Literal(out);
+        }
+    }
+}
+
+/// The output of a decoder.
+fn decoded(name: &str, words: &[Arg<'_>], stdin: &Flow) -> Flow {
+    let decodes = match name {
+        "base64" | "gbase64" | "base32" => words
+            .iter()
+            .any(|a| matches!(a.text, "-d" | "-D" | "--decode" | "-di")),
+        "xxd" => words.iter().any(|a| a.text.starts_with("-r")),
+        "openssl" => words.iter().any(|a| a.text == "-d"),
+        _ => true,
+    };
+    if !decodes {
+        return Flow::Unknown(Producer::Other);
+    }
+    let Some(text) = stdin.literal() else {
+        return Flow::Unknown(Producer::Decoder);
+    };
+    match name {
+        "base64" | "gbase64" => {
+            base64(text).map_or(Flow::Unknown(Producer::Decoder), Flow::Literal)
+        }
+        "xxd" => hex(text).map_or(Flow::Unknown(Producer::Decoder), Flow::Literal),
+        "rev" => Flow::Literal(
+            text.lines()
+                .map(|l| l.chars().rev().collect::<String>() + "\n")
+                .collect(),
+        ),
+        "tr" => Flow::Unknown(Producer::Other),
+        _ => Flow::Unknown(Producer::Decoder),
+    }
+}
+
+fn base64(text: &str) -> Option<String> {
+    let mut bits = 0u32;
+    let mut count = 0;
+    let mut out = Vec::new();
+    for byte in text
+        .bytes()
+        .filter(|b| !b.is_ascii_whitespace() && *b != b'=')
+    {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+fn hex(text: &str) -> Option<String> {
+    let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    let bytes = digits.chunks_exact(2).map(|pair| {
+        let high = (pair[0] as char).to_digit(16)?;
+        let low = (pair[1] as char).to_digit(16)?;
+        Some((high * 16 + low) as u8)
+    });
+    String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}

@@ -1,0 +1,403 @@
+//! The structure of shell text: commands, pipelines, groups, loops, functions.
+
+use super::{Origin, Walker};
+use crate::guard::expand::Split;
+use crate::guard::lex::{Lexer, Op, Redirect, Token, Word, part};
+use crate::guard::skip::{Nest, skip};
+use crate::guard::small::Small;
+use crate::guard::value::{Flow, Place, UNKNOWN_TEXT};
+
+/// How many groups outward the function that a command stands in is looked for.
+const NEAR: usize = 16;
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Kind {
+    Case,
+    #[default]
+    Group,
+    If,
+    Loop,
+    Subshell,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Frame {
+    kind: Kind,
+    mark: usize,
+    /// Index of the saved directory, for a subshell.
+    place: usize,
+    /// The word that names the function whose body this is.
+    function: Option<Word>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Simple {
+    pub(super) words: Small<Word, 16>,
+    pub(super) redirects: Small<Redirect, 3>,
+}
+
+impl Simple {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.redirects.is_empty()
+    }
+}
+
+/// The walk through one piece of code.
+pub(super) struct Script<'s, 'g, 't> {
+    pub(super) walker: &'s mut Walker<'g>,
+    pub(super) code: &'t str,
+    pub(super) origin: Origin,
+    lexer: Lexer<'t>,
+    pub(super) simple: Simple,
+    frames: Small<Frame, 8>,
+    /// How many of the frames are branches.
+    branches: usize,
+    /// Directories to go back to when subshells end.
+    places: Vec<Place>,
+    /// What each open group has written so far.
+    flows: Vec<Flow>,
+    /// What the group that was just closed wrote.
+    closed: Option<Flow>,
+    /// The function whose body comes next.
+    defined: Option<Word>,
+    /// Standard input of the next command.
+    stdin: Flow,
+    result: Flow,
+    wanted: bool,
+    /// Name of the command before the last pipe.
+    previous: Option<Word>,
+}
+
+impl<'s, 'g, 't> Script<'s, 'g, 't> {
+    pub(super) fn new(
+        walker: &'s mut Walker<'g>,
+        code: &'t str,
+        origin: Origin,
+        stdin: Flow,
+        wanted: bool,
+    ) -> Self {
+        Self {
+            walker,
+            code,
+            origin,
+            lexer: Lexer::new(code),
+            simple: Simple::default(),
+            frames: Small::new(),
+            branches: 0,
+            places: Vec::new(),
+            flows: Vec::new(),
+            closed: None,
+            defined: None,
+            stdin,
+            result: Flow::Nothing,
+            wanted,
+            previous: None,
+        }
+    }
+
+    /// What the code writes.
+    pub(super) fn take_result(&mut self) -> Flow {
+        std::mem::take(&mut self.result)
+    }
+
+    /// Whether a quote or substitution was not closed.
+    pub(super) fn unbalanced(&self) -> bool {
+        self.lexer.unbalanced
+    }
+
+    pub(super) fn run(&mut self) {
+        loop {
+            match self.lexer.token() {
+                Token::Word(word) => {
+                    if self.simple.words.is_empty() && self.keyword(word) {
+                        continue;
+                    }
+                    self.simple.words.push(word);
+                }
+                Token::Redirect(redirect) => self.simple.redirects.push(redirect),
+                Token::Op(Op::Open) => self.open(),
+                Token::Op(Op::Close) => {
+                    self.end_command(Op::Semi);
+                    if self
+                        .frames
+                        .last_mut()
+                        .is_some_and(|f| f.kind == Kind::Subshell)
+                    {
+                        self.pop();
+                    }
+                }
+                Token::Op(Op::DoubleSemi) => {
+                    self.end_command(Op::Semi);
+                    if self.frames.last_mut().is_some_and(|f| f.kind == Kind::Case) {
+                        self.case_pattern();
+                    }
+                }
+                Token::Op(op) => self.end_command(op),
+                Token::End => {
+                    self.end_command(Op::Semi);
+                    while !self.frames.is_empty() {
+                        self.pop();
+                        self.end_command(Op::Semi);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Handles a word that may be a keyword; says whether it was one.
+    fn keyword(&mut self, word: Word) -> bool {
+        if word.parts & !(part::BRACE | part::GLOB) != 0 {
+            return false;
+        }
+        match word.text(self.code) {
+            "if" => self.push(Kind::If),
+            "while" | "until" => self.push(Kind::Loop),
+            "for" | "select" => {
+                self.push(Kind::Loop);
+                self.for_header();
+            }
+            "case" => {
+                self.push(Kind::Case);
+                self.case_header();
+            }
+            "{" => self.push(Kind::Group),
+            "}" => self.pop_if(Kind::Group),
+            "fi" => self.pop_if(Kind::If),
+            "done" => self.pop_if(Kind::Loop),
+            "esac" => self.pop_if(Kind::Case),
+            "then" | "else" | "elif" | "do" | "!" | "coproc" => {}
+            "function" => {
+                if let Token::Word(name) = self.lexer.token() {
+                    self.define(name);
+                    if self.lexer.peek() == b'(' {
+                        self.lexer.token();
+                        self.lexer.token();
+                    }
+                }
+            }
+            "[[" => self.condition(),
+            _ => return false,
+        }
+        true
+    }
+
+    fn push(&mut self, kind: Kind) {
+        let function = if matches!(kind, Kind::Group | Kind::Subshell) {
+            self.defined.take()
+        } else {
+            None
+        };
+        self.branches += usize::from(matches!(kind, Kind::If | Kind::Case));
+        self.frames.push(Frame {
+            kind,
+            mark: self.walker.state.mark(),
+            place: self.places.len(),
+            function,
+        });
+        if kind == Kind::Subshell {
+            self.places.push(self.walker.state.place.clone());
+        }
+        self.flows.push(Flow::Nothing);
+    }
+
+    fn pop_if(&mut self, kind: Kind) {
+        if self.frames.last_mut().is_some_and(|f| f.kind == kind) {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        let Some(frame) = self.frames.pop() else {
+            return;
+        };
+        self.branches -= usize::from(matches!(frame.kind, Kind::If | Kind::Case));
+        if frame.kind == Kind::Subshell {
+            self.walker.state.restore(frame.mark);
+            if let Some(place) = self.places.drain(frame.place..).next() {
+                self.walker.state.place = place;
+            }
+        }
+        self.closed = self.flows.pop();
+        if frame.function.is_some() {
+            // Defining a function writes nothing.
+            self.closed = Some(Flow::Nothing);
+        }
+    }
+
+    fn define(&mut self, name: Word) {
+        let text = name.text(self.code).to_owned();
+        self.walker.state.functions.push(text);
+        self.defined = Some(name);
+    }
+
+    /// At `(`: a subshell, an arithmetic command, a function definition or an error.
+    fn open(&mut self) {
+        if self.simple.words.is_empty() {
+            let bytes = self.code.as_bytes();
+            let at = self.lexer.at();
+            let arithmetic = if bytes.get(at) == Some(&b'(') && !self.walker.exhausted() {
+                let (end, closed) = skip(bytes, at + 1, Nest::Arithmetic);
+                self.walker.work(end - at);
+                (closed && bytes.get(end) == Some(&b')')).then_some(end)
+            } else {
+                None
+            };
+            if let Some(end) = arithmetic {
+                self.walker.expand_body(
+                    &self.code[at + 1..end - 1],
+                    self.origin.nested(at as u32 + 1, end as u32 - 1, true),
+                );
+                self.lexer.seek(end + 1);
+                self.closed = Some(Flow::Nothing);
+                return;
+            }
+            return self.push(Kind::Subshell);
+        }
+        if self.simple.words.len() == 1 && self.lexer.peek() == b')' {
+            self.lexer.token();
+            let name = self.simple.words[0];
+            self.simple.words.clear();
+            return self.define(name);
+        }
+        // No shell accepts this; it may be a call in some other language.
+        let first = self.simple.words[0];
+        let (end, _) = skip(self.code.as_bytes(), self.lexer.at(), Nest::Command);
+        let text = self.code.get(first.start as usize..end).unwrap_or_default();
+        let span = self.origin.span(first.start, end as u32);
+        self.walker.bare_call(text, span);
+        let at = self.lexer.at() as u32;
+        self.simple.words.push(Word {
+            start: at,
+            end: end as u32,
+            parts: part::QUOTE,
+        });
+        self.walker.substitute(
+            self.code
+                .get(at as usize..end.saturating_sub(1))
+                .unwrap_or_default(),
+            self.origin.nested(at, end as u32, true),
+        );
+        self.lexer.seek(end);
+    }
+
+    fn for_header(&mut self) {
+        let name = match self.lexer.token() {
+            Token::Word(name) => name.text(self.code).to_owned(),
+            Token::Op(Op::Open) => return self.open(),
+            _ => return,
+        };
+        if self.lexer.peek() != b'i' {
+            let values = self.walker.look_up("@");
+            return self.walker.state.set(&name, values, false);
+        }
+        let Token::Word(_) = self.lexer.token() else {
+            return;
+        };
+        let mut values = Vec::new();
+        while let Token::Word(word) = self.lexer.token() {
+            values.extend(self.walker.expand(self.code, word, self.origin, Split::Yes));
+        }
+        if values.is_empty() {
+            values.push(UNKNOWN_TEXT.to_owned());
+        }
+        self.walker.state.set(&name, values, false);
+    }
+
+    fn case_header(&mut self) {
+        if let Token::Word(word) = self.lexer.token() {
+            self.walker.expand(self.code, word, self.origin, Split::No);
+        }
+        while self.lexer.peek() == b'\n' {
+            self.lexer.token();
+        }
+        self.lexer.token();
+        self.case_pattern();
+    }
+
+    /// Reads the patterns before `)`, or the `esac` that ends it all.
+    fn case_pattern(&mut self) {
+        let mut first = true;
+        loop {
+            match self.lexer.token() {
+                Token::Word(word) if first && word.text(self.code) == "esac" => return self.pop(),
+                Token::Word(word) => {
+                    if word.parts & part::DOLLAR != 0 {
+                        self.walker.expand(self.code, word, self.origin, Split::No);
+                    }
+                    first = false;
+                }
+                Token::Op(Op::Newline | Op::Pipe | Op::Open) => {}
+                Token::Op(Op::Close) | Token::End => return,
+                _ => first = false,
+            }
+        }
+    }
+
+    /// `[[ … ]]`.
+    fn condition(&mut self) {
+        loop {
+            match self.lexer.token() {
+                Token::Word(word) if word.text(self.code) == "]]" => break,
+                Token::Word(word) if word.parts & (part::DOLLAR | part::PROCESS) != 0 => {
+                    self.walker.expand(self.code, word, self.origin, Split::No);
+                }
+                Token::End | Token::Op(Op::Newline | Op::Semi) => break,
+                _ => {}
+            }
+        }
+        self.closed = Some(Flow::Nothing);
+    }
+
+    /// Evaluates the command that ends here.
+    fn end_command(&mut self, op: Op) {
+        if op == Op::Newline && self.simple.is_empty() && self.closed.is_none() {
+            return;
+        }
+        let closed = self.closed.take();
+        let collecting = self.wanted || !self.frames.is_empty();
+        let stdin = std::mem::take(&mut self.stdin);
+        let first = self.simple.words.first().copied();
+        let flow = if self.simple.is_empty() {
+            closed.unwrap_or_default()
+        } else {
+            if op == Op::Pipe || self.previous.is_some() {
+                self.fork_bomb(op, first);
+            }
+            let flow = self.evaluate(&stdin, op == Op::Pipe || collecting, closed);
+            self.simple.words.clear();
+            self.simple.redirects.clear();
+            flow
+        };
+        self.previous = if op == Op::Pipe { first } else { None };
+        if op == Op::Pipe {
+            self.stdin = flow;
+        } else if collecting {
+            match self.flows.last_mut() {
+                Some(group) => group.append(flow),
+                None => self.result.append(flow),
+            }
+        }
+    }
+
+    /// A function that pipes itself into itself.
+    fn fork_bomb(&mut self, op: Op, first: Option<Word>) {
+        let (Some(first), Some(function)) = (
+            first,
+            self.frames.iter().rev().take(NEAR).find_map(|f| f.function),
+        ) else {
+            return;
+        };
+        let name = function.text(self.code);
+        let before = self.previous.is_some_and(|p| p.text(self.code) == name);
+        if op != Op::Pipe && before && first.text(self.code) == name {
+            let span = self.origin.span(function.start, first.end);
+            self.walker
+                .special("system.processes:fork-bomb", span, false);
+        }
+    }
+
+    pub(super) fn in_branch(&self) -> bool {
+        self.branches > 0
+    }
+}
