@@ -1,0 +1,554 @@
+//! What does this answer mean, for whom, and when to come back?
+//!
+//! A table of statuses, words and phrases, as the providers document and send them; rules of the
+//! user come first. Any bytes have a meaning, no more than [`SCANNED`] of a body are looked at, and
+//! the time that takes is linear in them.
+
+mod frame;
+mod limits;
+mod phrases;
+mod rules;
+
+use std::fmt;
+
+use memchr::memmem;
+
+pub use rules::{Rule, RuleError, Rules};
+
+use self::frame::Frame;
+use self::limits::Limits;
+use self::phrases::Phrases;
+use super::class::{Action, Class, Classification, Scope, Transport};
+use super::headers::{Headers, Name};
+use super::moment::plausible;
+use crate::Timestamp;
+
+/// How much of a body is looked at, in bytes. Errors are shorter.
+pub const SCANNED: usize = 16 << 10;
+
+/// A wait from here on is a budget that is spent, whatever it is called.
+const QUOTA_FROM_MS: u64 = 5 * 60 * 1000;
+
+/// The longest wait that a provider without capacity can ask for: it does not know.
+const LONGEST_OVERLOAD_MS: u64 = 60 * 1000;
+
+/// What came back from a provider, or how it failed to.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The provider as the account names it: `openai`, `azure`, `anthropic`, `codex`, `gemini`,
+    /// `openrouter`, or any other name.
+    pub provider: &'a str,
+    /// The HTTP status, if there was one.
+    pub status: Option<u16>,
+    /// The headers.
+    pub headers: &'a dyn Headers,
+    /// The body, or the event of a stream; at least its first 16 KB.
+    pub body: &'a [u8],
+    /// How the exchange ended, if not with an answer.
+    pub transport: Option<Transport>,
+}
+
+impl Default for Answer<'_> {
+    fn default() -> Self {
+        Self {
+            provider: "",
+            status: None,
+            headers: &(),
+            body: b"",
+            transport: None,
+        }
+    }
+}
+
+/// Headers and bodies may hold what nobody should see.
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("provider", &self.provider)
+            .field("status", &self.status)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The providers whose answers differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Provider {
+    OpenAi,
+    Azure,
+    Anthropic,
+    Codex,
+    Google,
+    OpenRouter,
+    Other,
+}
+
+impl Provider {
+    const NAMES: [(&'static str, Self); 14] = [
+        ("openai", Self::OpenAi),
+        ("azure", Self::Azure),
+        ("azure_openai", Self::Azure),
+        ("anthropic", Self::Anthropic),
+        ("claude", Self::Anthropic),
+        ("codex", Self::Codex),
+        ("chatgpt", Self::Codex),
+        ("google", Self::Google),
+        ("gemini", Self::Google),
+        ("gemini_cli", Self::Google),
+        ("antigravity", Self::Google),
+        ("vertex", Self::Google),
+        ("vertex_ai", Self::Google),
+        ("openrouter", Self::OpenRouter),
+    ];
+
+    /// The provider of a name; most names are of none of these.
+    pub(super) fn of(name: &str) -> Self {
+        let same = |known: &str| {
+            known.len() == name.len()
+                && known.bytes().zip(name.bytes()).all(|(known, byte)| {
+                    known == byte.to_ascii_lowercase() || (known == b'_' && byte == b'-')
+                })
+        };
+        let found = Self::NAMES.iter().find(|(known, _)| same(known));
+        found.map_or(Self::Other, |(_, provider)| *provider)
+    }
+}
+
+impl Class {
+    /// Whom an answer of this class is about, usually.
+    pub const fn usual_scope(self) -> Scope {
+        match self {
+            Self::Ok | Self::ClientCancelled => Scope::None,
+            Self::RequestFault | Self::Entitlement | Self::Windowless => Scope::Request,
+            Self::ModelUnsupported | Self::NotFound => Scope::Model,
+            Self::Challenge => Scope::Egress,
+            Self::Overloaded => Scope::Provider,
+            _ => Scope::Account,
+        }
+    }
+
+    /// What to do with the request, usually.
+    pub const fn usual_action(self) -> Action {
+        match self {
+            Self::Ok => Action::Done,
+            Self::ClientCancelled | Self::RequestFault | Self::Entitlement => Action::Stop,
+            Self::Auth => Action::Refresh,
+            _ => Action::Next,
+        }
+    }
+
+    const fn usual(self) -> Classification {
+        Classification {
+            class: self,
+            scope: self.usual_scope(),
+            action: self.usual_action(),
+            cooldown_ms: None,
+        }
+    }
+}
+
+/// Codes and types that mean the request itself, behind any status: 500 and 502 too.
+const REQUEST_CODES: [&str; 11] = [
+    "cyber_policy",
+    "content_policy_violation",
+    "context_length_exceeded",
+    "context_too_large",
+    "invalid_prompt",
+    "invalid_request_error",
+    "invalid_value",
+    "message_too_big",
+    "previous_response_not_found",
+    "string_above_max_length",
+    "unsupported_value",
+];
+const REQUEST_TYPES: [&str; 4] = [
+    "bad_request_error",
+    "invalid_prompt",
+    "invalid_request",
+    "invalid_request_error",
+];
+
+const OVERLOADED_TYPES: [&str; 2] = ["overloaded_error", "service_unavailable_error"];
+const OVERLOADED_CODES: [&str; 2] = ["server_is_overloaded", "slow_down"];
+const RATE_CODES: [&str; 2] = ["rate_limit_error", "rate_limit_exceeded"];
+const SERVER_ERRORS: [&str; 3] = ["api_error", "internal_server_error", "server_error"];
+const USAGE_LIMIT: [&str; 1] = ["usage_limit_reached"];
+
+/// The credential is gone, and no refresh brings it back.
+const DEAD: [&str; 12] = [
+    "account has been deactivated",
+    "account_deactivated",
+    "account_deleted",
+    "account_suspended",
+    "app_session_terminated",
+    "consumer_suspended",
+    "invalid_grant",
+    "organization has been disabled",
+    "refresh_token_expired",
+    "refresh_token_invalidated",
+    "refresh_token_reused",
+    "token_invalidated",
+];
+
+/// Google answers 400 to a key that it does not know.
+const BAD_KEY: [&str; 3] = ["api key expired", "api key not valid", "api_key_invalid"];
+
+const NO_MODEL: [&str; 8] = [
+    "model is not supported",
+    "model not supported",
+    "model unavailable",
+    "model_not_supported",
+    "requested model is not supported",
+    "requested model is unavailable",
+    "requested model is unsupported",
+    "unsupported model",
+];
+const NO_MODEL_FOR_YOU: [&str; 2] = [
+    "not available for your account",
+    "not available for your plan",
+];
+
+const CHALLENGES: [&str; 3] = ["cf-mitigated", "challenge-platform", "cloudflare challenge"];
+
+/// One model has no capacity, at Google and at Codex.
+const NO_CAPACITY: [&str; 2] = ["model_capacity_exhausted", "selected model is at capacity"];
+
+/// OpenAI's answer to an item of a conversation that was not stored.
+const NOT_STORED: &str = "items are not persisted when `store` is set to false";
+
+/// What is spent is a budget, not a minute.
+const SPENT: [&str; 9] = [
+    "billing_hard_limit",
+    "credit balance is too low",
+    "insufficient balance",
+    "insufficient_g1_credits_balance",
+    "insufficient_quota",
+    "monthly usage limit",
+    "quota exhausted",
+    "quota_exhausted",
+    "usage limit reached",
+];
+
+/// A fast mode costs extra, and the request need not ask for it.
+const FAST: [&str; 3] = [
+    "credits are required",
+    "fast request rejected",
+    "usage credits",
+];
+
+/// Says what an answer means: pure, total, and bounded in time by [`SCANNED`].
+///
+/// * `answer`: what came back.
+/// * `now`: the time, in milliseconds since the Unix epoch, against which moments are read.
+/// * `rules`: what the user knows better; the first rule that holds comes before the tables.
+///
+/// # Example
+///
+/// ```
+/// use flowgate_core::accounts::{Answer, Class, Rules, classify};
+///
+/// let answer = Answer {
+///     provider: "openai",
+///     status: Some(429),
+///     headers: &[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "12ms")],
+///     ..Answer::default()
+/// };
+/// let meaning = classify(&answer, 1_700_000_000_000, &Rules::default());
+/// assert_eq!((meaning.class, meaning.cooldown_ms), (Class::Rate, Some(12)));
+/// ```
+///
+/// Sources: OpenAI, "Rate limits" and "Error codes"; Azure OpenAI, "quotas and limits"; Anthropic,
+/// "Rate limits" and "Errors"; Google, `google.rpc.RetryInfo` and `ErrorInfo`; OpenRouter, "Limits";
+/// RFC 9110, `Retry-After`.
+pub fn classify(answer: &Answer<'_>, now: Timestamp, rules: &Rules) -> Classification {
+    let body = &answer.body[..answer.body.len().min(SCANNED)];
+    rules.apply(answer, body, judge(answer, body, now))
+}
+
+fn judge(answer: &Answer<'_>, body: &[u8], now: Timestamp) -> Classification {
+    let status = answer.status.unwrap_or(0);
+    if answer.transport == Some(Transport::Cancelled) || status == 499 {
+        return Class::ClientCancelled.usual();
+    }
+    if status == 0 && (answer.transport.is_some() || body.is_empty()) {
+        return Class::Network.usual();
+    }
+    let success = (200..300).contains(&status);
+    if success && !may_hold_an_error(body) {
+        return Class::Ok.usual();
+    }
+    let body = event(body);
+    let frame = Frame::read(body, now);
+    if success && !is_error(&frame) {
+        return Class::Ok.usual();
+    }
+    in_lower_case(body, |lower| {
+        let mut case = Case {
+            status,
+            success,
+            provider: Provider::of(answer.provider),
+            headers: answer.headers,
+            frame: &frame,
+            text: Phrases::new(lower),
+            now,
+        };
+        case.decide()
+    })
+}
+
+/// Whether it is worth while to read the body of a success.
+fn may_hold_an_error(body: &[u8]) -> bool {
+    let hints: [&[u8]; 4] = [b"error", b"overloaded", b"limit", b"slow_down"];
+    hints.iter().any(|hint| memmem::find(body, hint).is_some())
+}
+
+/// Whether a document with a good status is an error none the less, as in a stream.
+fn is_error(frame: &Frame) -> bool {
+    let words = &frame.document;
+    frame.has_error
+        || words.kind.is_one_of(&["error", "response.failed"])
+        || words.kind.is_one_of(&OVERLOADED_TYPES)
+        || words.kind.is_one_of(&RATE_CODES)
+        || words.kind.is_one_of(&USAGE_LIMIT)
+        || words.code.is_one_of(&OVERLOADED_CODES)
+        || words.code.is_one_of(&RATE_CODES)
+        || words.code.is_one_of(&USAGE_LIMIT)
+}
+
+/// The data of the first server-sent event that can be an error, or else the body itself.
+fn event(body: &[u8]) -> &[u8] {
+    let start = body.trim_ascii_start();
+    if !start.starts_with(b"data:") && !start.starts_with(b"event:") {
+        return body;
+    }
+    let lines = body.split(|b| *b == b'\n');
+    let mut data = lines.filter_map(|line| line.trim_ascii().strip_prefix(b"data:"));
+    data.find(|data| may_hold_an_error(data))
+        .unwrap_or_default()
+        .trim_ascii()
+}
+
+/// Most errors are short, and then a small place on the stack is enough.
+fn in_lower_case<T>(text: &[u8], read: impl FnOnce(&[u8]) -> T) -> T {
+    fn with<const SIZE: usize, T>(text: &[u8], read: impl FnOnce(&[u8]) -> T) -> T {
+        let mut lower = [0; SIZE];
+        let lower = &mut lower[..text.len()];
+        lower.copy_from_slice(text);
+        lower.make_ascii_lowercase();
+        read(lower)
+    }
+    match text.len() {
+        0 => read(text),
+        1..=512 => with::<512, _>(text, read),
+        513..=4096 => with::<4096, _>(text, read),
+        _ => with::<SCANNED, _>(text, read),
+    }
+}
+
+/// One answer that is not a plain success.
+struct Case<'c> {
+    status: u16,
+    success: bool,
+    provider: Provider,
+    headers: &'c dyn Headers,
+    frame: &'c Frame,
+    text: Phrases<'c>,
+    now: Timestamp,
+}
+
+impl Case<'_> {
+    /// The table, from the surest sign to the weakest.
+    fn decide(&mut self) -> Classification {
+        let words = &self.frame.error;
+        if let Some(scope) = self.lacks_capacity() {
+            return self.overloaded(scope);
+        }
+        let document = &self.frame.document;
+        let usage = [words.kind, words.code, document.kind]
+            .iter()
+            .any(|word| word.is_one_of(&USAGE_LIMIT));
+        if usage && (self.success || matches!(self.status, 0 | 400 | 403)) {
+            // Codex says so behind several statuses.
+            self.status = 429;
+        }
+        if let Some(class) = self.about_the_account() {
+            return class.usual();
+        }
+        let rate = words.kind.is_one_of(&RATE_CODES) || words.code.is_one_of(&RATE_CODES);
+        if self.status == 429 || rate {
+            return self.refused(usage);
+        }
+        self.about_the_request().usual()
+    }
+
+    /// Whether there is no capacity, and for whom.
+    fn lacks_capacity(&self) -> Option<Scope> {
+        let words = &self.frame.error;
+        let said = self.text.has("capacity");
+        if said && self.text.has_any(&NO_CAPACITY) {
+            return Some(Scope::Model);
+        }
+        let overloaded = self.status == 529
+            || words.kind.is_one_of(&OVERLOADED_TYPES)
+            || words.code.is_one_of(&OVERLOADED_CODES);
+        overloaded.then_some(Scope::Provider)
+    }
+
+    fn overloaded(&self, scope: Scope) -> Classification {
+        let wait = Limits::read(self.headers, self.now).retry_after;
+        let wait = wait
+            .and_then(|wait| u64::try_from(wait).ok())
+            .filter(|wait| *wait > 0);
+        Classification {
+            scope,
+            cooldown_ms: wait.map(|wait| wait.min(LONGEST_OVERLOAD_MS)),
+            ..Class::Overloaded.usual()
+        }
+    }
+
+    /// What is wrong with the credential, the money or the way there.
+    fn about_the_account(&self) -> Option<Class> {
+        let (status, text) = (self.status, self.text);
+        match status {
+            400 | 401 | 403 if text.has_any(&DEAD) => return Some(Class::AuthDead),
+            401 => return Some(Class::Auth),
+            400 if text.has_any_with("api", &BAD_KEY) => return Some(Class::Auth),
+            402 => return Some(Class::Payment),
+            _ => {}
+        }
+        let broke = text.has_any_with("balance", &["credit balance is too low"])
+            || status != 429 && text.has_any_with("balance", &["insufficient balance"]);
+        match status {
+            _ if broke => Some(Class::Payment),
+            403 | 503 if self.is_challenge() => Some(Class::Challenge),
+            // OpenRouter's moderation.
+            403 if text.has("input was flagged") => Some(Class::RequestFault),
+            403 => Some(Class::Forbidden),
+            _ => None,
+        }
+    }
+
+    fn is_challenge(&self) -> bool {
+        let mut mitigated = false;
+        self.headers
+            .each(&mut |name, _| mitigated |= Name::of(name) == Some(Name::Mitigated));
+        mitigated
+            || self.text.has_any(&CHALLENGES)
+            || self.text.has_any_with("cloudflare", &["<html"])
+    }
+
+    /// A 429, or what means the same.
+    fn refused(&self, usage: bool) -> Classification {
+        let limits = Limits::read(self.headers, self.now);
+        if let Some(spent) = self.spent_window(&limits) {
+            return spent;
+        }
+        let text = self.text;
+        if text.has("fast") && text.has_any(&FAST) || text.has("extra usage is required") {
+            return Class::Entitlement.usual();
+        }
+        if self
+            .frame
+            .error
+            .code
+            .is_one_of(&["websocket_connection_limit_reached"])
+        {
+            let wait = limits.retry_after.and_then(plausible);
+            return Classification {
+                cooldown_ms: wait.or(Some(0)),
+                ..Class::Concurrency.usual()
+            };
+        }
+        let says_nothing = limits.retry_after.is_none() && !limits.stated;
+        if self.provider == Provider::Anthropic && limits.should_retry && says_nothing {
+            return Class::Windowless.usual();
+        }
+        let wait = self.wait(&limits);
+        Classification {
+            scope: match self.provider {
+                Provider::Google => Scope::Model,
+                _ => Scope::Account,
+            },
+            cooldown_ms: wait,
+            ..self.kind_of_refusal(usage, wait).usual()
+        }
+    }
+
+    /// A window of a subscription that is spent, if the headers say so.
+    fn spent_window(&self, limits: &Limits<'_>) -> Option<Classification> {
+        let retry_after = limits
+            .retry_after
+            .and_then(plausible)
+            .filter(|wait| *wait > 0);
+        let latest = limits.window_wait(self.now).max(retry_after);
+        let (scope, cooldown_ms) = if limits.account_is_spent() {
+            (Scope::Account, latest.max(limits.together.wait(self.now)))
+        } else if limits.family_is_spent() {
+            (Scope::Model, latest)
+        } else {
+            return None;
+        };
+        Some(Classification {
+            scope,
+            cooldown_ms,
+            ..Class::Quota.usual()
+        })
+    }
+
+    /// How long to wait: what the headers ask for, then what the body says, then when the limits
+    /// that are spent are full again.
+    fn wait(&self, limits: &Limits<'_>) -> Option<u64> {
+        let stated = limits.retry_after.and_then(plausible);
+        let body = || {
+            let wait = self.frame.wait().or_else(|| self.text.wait(self.now));
+            wait.and_then(plausible)
+        };
+        stated
+            .or_else(body)
+            .or_else(|| limits.bucket_wait(self.now))
+            .or_else(|| self.frame.late_wait().and_then(plausible))
+    }
+
+    fn kind_of_refusal(&self, usage: bool, wait: Option<u64>) -> Class {
+        let text = self.text;
+        if usage || wait.is_some_and(|wait| wait >= QUOTA_FROM_MS) {
+            return Class::Quota;
+        }
+        let google_day = || self.provider == Provider::Google && text.has("perday");
+        let spent = text.has_any(&SPENT) || google_day();
+        let only_rate = || text.has("rate_limit_exceeded") && !text.has("quota_exhausted");
+        if spent && !only_rate() {
+            Class::Quota
+        } else if wait.is_none() && text.has("concurren") {
+            Class::Concurrency
+        } else {
+            Class::Rate
+        }
+    }
+
+    /// Everything else: the model, the request, or the provider.
+    fn about_the_request(&self) -> Class {
+        let (status, text, words) = (self.status, self.text, &self.frame.error);
+        let no_model =
+            || text.has("model") && text.has_any(&NO_MODEL) || text.has_any(&NO_MODEL_FOR_YOU);
+        let at_fault = words.code.is_one_of(&REQUEST_CODES) || words.kind.is_one_of(&REQUEST_TYPES);
+        match status {
+            400 | 422 if no_model() => Class::ModelUnsupported,
+            404 if text.has(NOT_STORED) => Class::RequestFault,
+            404 if text.has("model_not_found") || text.misses_model() => Class::ModelUnsupported,
+            404 => Class::NotFound,
+            _ if at_fault => Class::RequestFault,
+            // 406, 411, 414, 415, 416 and 431 are about how a request is written, too.
+            400 | 405 | 406 | 409 | 411 | 413..=416 | 422 | 431 | 501 => Class::RequestFault,
+            408 => Class::Timeout,
+            500.. => Class::ServerError,
+            _ if words.kind.is_one_of(&SERVER_ERRORS) || words.code.is_one_of(&SERVER_ERRORS) => {
+                Class::ServerError
+            }
+            _ => Class::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
