@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use flowgate_core::accounts::Transport;
 use flowgate_core::guard::hook::Agent;
 
 /// The control layer for AI coding agents: guard the commands they run, check a configuration, see
@@ -69,6 +70,9 @@ pub(crate) enum Command {
     /// Decide whether shell commands may run, and stop agents before they destroy something.
     #[command(subcommand)]
     Guard(GuardCommand),
+    /// See what provider accounts do, and what their answers mean.
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -188,6 +192,51 @@ pub(crate) enum GuardCommand {
         #[arg(value_name = "CODE|list")]
         code: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountsCommand {
+    /// Say what an answer of a provider means. Exit code: 0 the request was served, 1 it was not.
+    Classify {
+        #[command(flatten)]
+        answer: ClassifyArgs,
+        /// Classify many: read a JSON object with `provider`, `status`, `headers`, `body`,
+        /// `transport` and `now_ms` a line, answer one each.
+        #[arg(long, exclusive = true)]
+        jsonl: bool,
+    },
+}
+
+/// What came back from a provider.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClassifyArgs {
+    /// The provider: `openai`, `azure`, `anthropic`, `codex`, `gemini`, `openrouter`, or another.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) provider: String,
+    /// The HTTP status.
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=999))]
+    pub(crate) status: Option<u16>,
+    /// A header; give one for each.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The file with the body; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// How the exchange ended without a status: `cancelled`, `connect`, `eof`, `reset`, `timeout`.
+    #[arg(long, value_name = "HOW", value_parser = transport, required_unless_present_any = ["status", "jsonl"])]
+    pub(crate) transport: Option<Transport>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("write the name, a colon, and the value: `retry-after: 20`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn transport(name: &str) -> Result<Transport, String> {
+    serde_json::from_value(name.into())
+        .map_err(|_| "it is one of cancelled, connect, eof, reset and timeout".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod accounts;
 mod config;
 mod guard;
 pub(crate) mod hook;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
             init::init(&file.unwrap_or_else(|| USUAL[0].into()), force, output)
         }
         Command::Completions { shell } => completions(shell, output),
+        Command::Accounts(command) => accounts::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),

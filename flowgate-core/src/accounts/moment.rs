@@ -74,10 +74,10 @@ fn component(text: &str) -> Option<(f64, &str)> {
     let rest = if fraction.is_empty() { rest } else { after };
     let rest = rest.trim_ascii_start();
     let (unit, rest) = split_while(rest, |b| b.is_ascii_alphabetic());
-    let is_unit = |word: &&str| word.eq_ignore_ascii_case(unit);
+    let is_unit = |word: &str| word.eq_ignore_ascii_case(unit);
     let (_, millis) = UNITS
         .iter()
-        .find(|(words, _)| words.iter().any(|word| is_unit(&word)))?;
+        .find(|(words, _)| words.iter().any(|word| is_unit(word)))?;
     let number: f64 = text[..written].parse().ok()?;
     Some((number * millis, rest)).filter(|(millis, _)| millis.is_finite())
 }
