@@ -161,12 +161,13 @@ impl Printer {
             )
         });
         format!(
-            "Tool {{ values: {}, inert: {}, dry_run: {}, known: {}, single_dash: {}, ignore_case: {}, code: {code} }}",
+            "Tool {{ values: {}, inert: {}, dry_run: {}, known: {}, single_dash: {}, help_first: {}, ignore_case: {}, code: {code} }}",
             self.texts(&t.values),
             self.texts(&t.inert),
             self.texts(&t.dry_run),
             self.texts(&t.known),
             t.single_dash,
+            t.help_first,
             t.ignore_case
         )
     }

@@ -135,6 +135,9 @@ fn looks_like_path(word: &str) -> bool {
 
 /// `find … -delete` where what it finds is not made again.
 fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
+    if !Search::acts(line.args) {
+        return false;
+    }
     let mut args = vec![super::walk::Arg::default()];
     args.extend_from_slice(line.args);
     let search = Search::read(&args);

@@ -254,7 +254,24 @@ fn matcher_of(rule: u16, def: &MatchDef) -> Result<Matcher, String> {
 }
 
 /// The set of first words that may match; all if one of them is a pattern or none is asked for.
+/// For a call, the words are the last parts of the names.
 fn first_words(def: &MatchDef) -> u64 {
+    if !def.call.as_slice().is_empty() {
+        let last = |name: &str| {
+            let last = name
+                .trim_end_matches("()")
+                .rsplit('.')
+                .next()
+                .unwrap_or(name);
+            if last.contains('*') {
+                u64::MAX
+            } else {
+                word_bit(last)
+            }
+        };
+        let names = def.call.as_slice().iter().flat_map(|name| name.split('|'));
+        return names.fold(0, |set, name| set | last(name));
+    }
     let firsts = def
         .subcommand
         .as_slice()
@@ -297,6 +314,7 @@ fn tool_of(defs: &[&ToolDef], mut known: Vec<String>, inherited: Option<&Tool>) 
     );
     tool.known = join(&tool.known, known);
     tool.single_dash |= defs.iter().any(|d| d.single_dash);
+    tool.help_first |= defs.iter().any(|d| d.help_first);
     tool.ignore_case |= defs.iter().any(|d| d.ignore_case);
     let mut code: Vec<Code> = tool.code.to_vec();
     code.extend(defs.iter().filter_map(|d| d.code.as_ref()).map(|c| Code {

@@ -47,6 +47,10 @@ pub(crate) struct ToolDef {
     /// `-destroy` is one long option, not a cluster of short ones.
     #[serde(default)]
     pub single_dash: bool,
+    /// `--help` and `--version` count only before the first word: some versions of the tool take
+    /// what follows a word for another word.
+    #[serde(default)]
+    pub help_first: bool,
     /// Subcommands are compared without regard to case.
     #[serde(default)]
     pub ignore_case: bool,
@@ -82,6 +86,8 @@ pub(crate) enum Language {
     Javascript,
     /// Lua.
     Lua,
+    /// Another language with calls: Go, R, Julia, Elixir, Groovy.
+    Other,
     /// Perl.
     Perl,
     /// PHP.

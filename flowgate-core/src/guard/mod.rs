@@ -63,7 +63,7 @@ pub use verdict::{Decision, Evidence, Severity, Span, Verdict};
 
 use policy::Compiled;
 use rules::Set;
-use walk::{Origin, Walker};
+use walk::Walker;
 
 /// The built-in packs, compiled by `build.rs`.
 mod built_in {
@@ -143,12 +143,7 @@ impl Guard {
             return Verdict::allow();
         }
         let mut walker = Walker::new(self, context, command);
-        walker.walk(
-            command,
-            Origin::whole(command.len()),
-            value::Flow::Nothing,
-            false,
-        );
+        walker.whole();
         self.verdict(&walker)
     }
 
@@ -171,12 +166,7 @@ impl Guard {
         }
         let mut walker = Walker::new(self, context, command);
         walker.all = Some(Vec::new());
-        walker.walk(
-            command,
-            Origin::whole(command.len()),
-            value::Flow::Nothing,
-            false,
-        );
+        walker.whole();
         let mut found = walker.all.take().unwrap_or_default();
         // One verdict a place: the worst.
         found.sort_by_key(|f| (f.span, std::cmp::Reverse((f.decision, f.severity))));
@@ -186,6 +176,25 @@ impl Guard {
             verdicts.push(self.unanalyzable(why, command));
         }
         verdicts
+    }
+
+    /// The work that a decision takes, in steps that are the same on every machine.
+    ///
+    /// It grows with the length of the command and no faster; beyond some fifty steps a byte, the
+    /// guard answers that it cannot analyse the command.
+    ///
+    /// ```
+    /// # use flowgate_core::guard::{Context, Guard};
+    /// let (guard, context) = (Guard::default(), Context::new("/home/dev/project", "/home/dev"));
+    /// assert!(guard.cost("ls", &context) < guard.cost("for f in a b; do ls $f; done", &context));
+    /// ```
+    pub fn cost(&self, command: &str, context: &Context) -> u64 {
+        if command.len() > LONGEST {
+            return 0;
+        }
+        let mut walker = Walker::new(self, context, command);
+        walker.whole();
+        walker.done()
     }
 
     /// Decides like [`check`](Self::check), and tells how.
@@ -198,12 +207,7 @@ impl Guard {
         }
         let mut walker = Walker::new(self, context, command);
         walker.trace = Some(Vec::new());
-        walker.walk(
-            command,
-            Origin::whole(command.len()),
-            value::Flow::Nothing,
-            false,
-        );
+        walker.whole();
         let mut verdict = self.verdict(&walker);
         if self.compiled.allows_exactly(command, context) {
             verdict = Verdict::allow();

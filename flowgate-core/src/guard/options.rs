@@ -5,6 +5,9 @@ use super::ruleset::{Text, Tool, word_bit};
 use super::small::Small;
 use super::walk::Arg;
 
+/// How many words are looked at for a subcommand.
+const NEAR: usize = 64;
+
 /// An option as it was given.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Opt<'t> {
@@ -148,7 +151,7 @@ impl<'t> Line<'t> {
     /// The words that may begin the subcommand, as a set of [`word_bit`]s.
     pub(crate) fn first_words(&self) -> u64 {
         let mut set = 0;
-        for word in self.words.iter() {
+        for word in self.words.iter().take(NEAR) {
             set |= word_bit(self.args[word.index as usize].text);
             if !word.maybe_value {
                 break;
@@ -157,23 +160,30 @@ impl<'t> Line<'t> {
         set
     }
 
-    /// Matches the first positional words; gives the index of the one after them.
+    /// Matches the first positional words from one on; gives the index of the one after them. A
+    /// word that may be the value of an option may be passed over.
     pub(crate) fn subcommand(&self, path: &[Text], at: usize) -> Option<usize> {
-        let Some((pattern, rest)) = path.split_first() else {
-            return Some(at);
-        };
-        let word = self.words.get(at)?;
-        let text = self.args[word.index as usize].text;
-        if glob::matches(pattern, text, self.tool.ignore_case)
-            && let Some(end) = self.subcommand(rest, at + 1)
-        {
-            return Some(end);
+        // Bit `n`: the first `n` words of the path stand before this word.
+        let mut reached = 1u32;
+        let done = 1u32 << path.len().min(31);
+        for (index, word) in self.words.iter().enumerate().skip(at).take(NEAR) {
+            if reached & done != 0 {
+                return Some(index);
+            }
+            let text = self.args[word.index as usize].text;
+            let fold = self.tool.ignore_case;
+            let mut next = if word.maybe_value { reached } else { 0 };
+            for (n, pattern) in path.iter().enumerate() {
+                if reached & (1 << n) != 0 && glob::matches(pattern, text, fold) {
+                    next |= 1 << (n + 1);
+                }
+            }
+            reached = next;
+            if reached == 0 {
+                return None;
+            }
         }
-        if word.maybe_value {
-            self.subcommand(path, at + 1)
-        } else {
-            None
-        }
+        (reached & done != 0).then(|| self.words.len().min(at + NEAR))
     }
 
     /// Whether an option is there, written as rules write it: `-f|--force`, `--request=DELETE`.
@@ -249,11 +259,13 @@ impl<'t> Line<'t> {
         if self.options.is_empty() && self.tool.inert.is_empty() {
             return false;
         }
-        if self
-            .options
-            .iter()
-            .any(|o| o.long && matches!(o.name, "help" | "version") && self.is_bare(o))
-        {
+        let heard = |o: &Opt<'t>| {
+            !self.tool.help_first || self.words.first().is_none_or(|word| o.index < word.index)
+        };
+        let asks = |o: &Opt<'t>| {
+            o.long && matches!(o.name, "help" | "version") && self.is_bare(o) && heard(o)
+        };
+        if self.options.iter().any(asks) {
             return true;
         }
         let text = |w: Option<&Positional>| w.map_or("", |w| self.args[w.index as usize].text);
@@ -264,7 +276,10 @@ impl<'t> Line<'t> {
                     .split('|')
                     .any(|p| self.find(p).is_some_and(|o| o.value.is_none()))
             } else {
-                first == pattern || last == pattern
+                match pattern.strip_prefix("* ") {
+                    Some(pattern) => last == pattern,
+                    None => first == pattern,
+                }
             }
         })
     }

@@ -257,7 +257,12 @@ fn absolute_class(parts: &[&str], contents: bool, context: &Context) -> u32 {
         ["private", rest @ ..] if matches!(rest, ["tmp" | "var", ..]) => rest,
         _ => parts,
     };
-    if let Some(inside) = temp(parts) {
+    if temp(parts).is_some_and(|inside| inside > 0) && is_parent(all, &context.home) {
+        return bit(ClassDef::Home);
+    }
+    if let Some(inside) = temp(parts)
+        && below(parts, &context.home).is_none()
+    {
         return bit(if inside == 0 && !contents {
             ClassDef::TempRoot
         } else {
@@ -331,6 +336,34 @@ pub(crate) fn regenerable(name: &str) -> bool {
     REGENERABLE.contains(&name)
         || REGENERABLE_ENDINGS.iter().any(|e| name.ends_with(e))
         || name.starts_with("bazel-")
+}
+
+/// Whether a name means something that is made again when it stands beside others that are:
+/// `dist build`, `node_modules package-lock.json`.
+pub(crate) fn companion(path: &str) -> bool {
+    const LOCKS: &[&str] = &[
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "bun.lock",
+        "bun.lockb",
+        "poetry.lock",
+        "uv.lock",
+        "Pipfile.lock",
+        "Gemfile.lock",
+        "composer.lock",
+        "Podfile.lock",
+    ];
+    let name = path
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or(path);
+    matches!(
+        name,
+        "build" | "out" | "es" | "esm" | "cjs" | "Pods" | "wheelhouse"
+    ) || LOCKS.contains(&name)
 }
 
 /// How many parts stand below a directory for temporary files.

@@ -1,12 +1,12 @@
 //! Matching rules against one simple command.
 
 use super::checks;
-use super::format::{Action, Language, Level};
+use super::format::{Action, ClassDef, Language, Level};
 use super::glob;
 use super::http::Request;
 use super::options::Line;
 use super::path;
-use super::ruleset::{Matcher, Rule, RuleSet, Tool};
+use super::ruleset::{Matcher, Rule, RuleSet, Tool, word_bit};
 use super::run::certain;
 use super::sql;
 use super::value::Flow;
@@ -136,8 +136,14 @@ impl<'g> Walker<'g> {
         }
     }
 
-    /// Applies the rules about calls in program text.
-    pub(crate) fn call_rules(&mut self, callee: &str, span: (u32, u32)) {
+    /// Applies the rules about calls in program text. `bare` is a call without arguments, or with
+    /// an empty filter: a pattern with `()` at its end asks for that.
+    pub(crate) fn call_rules(&mut self, callee: &str, bare: bool, span: (u32, u32)) {
+        let last = word_bit(callee.rsplit('.').next().unwrap_or(callee));
+        let called = |pattern: &str| match pattern.strip_suffix("()") {
+            Some(name) => bare && glob::matches(name, callee, false),
+            None => glob::matches(pattern, callee, false),
+        };
         for which in [Set::BuiltIn, Set::User] {
             let set = self.set(which);
             let Some(entry) = set.entry("call:") else {
@@ -145,7 +151,7 @@ impl<'g> Walker<'g> {
             };
             for &index in entry.matchers.iter() {
                 let matcher = &set.matchers[index as usize];
-                if glob::any(&matcher.call, callee, false) {
+                if matcher.first & last != 0 && matcher.call.iter().any(|p| called(p)) {
                     self.report(which, matcher.rule, &[], span);
                 }
             }
@@ -284,7 +290,12 @@ impl<'g> Walker<'g> {
                 Some((from, known)) if from == start => known,
                 _ => {
                     self.work(count * 8);
+                    // `/s` and `/q` are options of Windows.
+                    let windows = m.flags_any.first().is_some_and(|f| f.starts_with('/'));
                     let class = |a: &Arg<'_>| {
+                        if windows && a.text.starts_with('/') && a.text.len() < 4 {
+                            return 0;
+                        }
                         path::classify(
                             a.text.strip_prefix("of=").unwrap_or(a.text),
                             &self.state,
@@ -292,7 +303,15 @@ impl<'g> Walker<'g> {
                             self.remote,
                         )
                     };
-                    let known = line.words_from(start).fold(0, |all, a| all | class(a));
+                    let mut known = line.words_from(start).fold(0, |all, a| all | class(a));
+                    if known == path::bit(ClassDef::Regenerable) | path::bit(ClassDef::Project) {
+                        let others = line.words_from(start).all(|a| {
+                            class(a) == path::bit(ClassDef::Regenerable) || path::companion(a.text)
+                        });
+                        if others {
+                            known = path::bit(ClassDef::Regenerable);
+                        }
+                    }
                     *classes = Some((start, known));
                     known
                 }

@@ -82,6 +82,8 @@ pub(crate) struct Tool {
     pub known: List<Text>,
     /// `-destroy` is one option.
     pub single_dash: bool,
+    /// `--help` counts only before the first word.
+    pub help_first: bool,
     /// Subcommands are compared without case.
     pub ignore_case: bool,
     /// Where it takes program text from.

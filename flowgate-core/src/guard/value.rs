@@ -4,6 +4,7 @@
 //! variable may hold one of several values (a loop over words, a branch).
 
 use super::Context;
+use super::walk::Origin;
 
 /// Stands for text that is not known before the command runs.
 pub(crate) const UNKNOWN: char = '\u{1}';
@@ -86,8 +87,24 @@ pub(crate) struct State {
     pub(crate) arguments: Option<Vec<String>>,
     /// Files written with known text.
     pub(crate) files: Vec<(String, String)>,
-    /// Functions that are defined.
-    pub(crate) functions: Vec<String>,
+    /// Files that were fetched from the network.
+    pub(crate) downloads: Vec<String>,
+    /// Functions that are defined, in their order.
+    pub(crate) functions: Vec<Function>,
+    /// Directories that `pushd` left.
+    pub(crate) left: Vec<Place>,
+}
+
+/// A function of the shell.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) body: String,
+    pub(crate) origin: Origin,
+    /// It is defined on another machine.
+    pub(crate) remote: bool,
+    /// Some command called it.
+    pub(crate) called: bool,
 }
 
 impl State {

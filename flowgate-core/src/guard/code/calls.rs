@@ -58,6 +58,9 @@ struct Program<'p, 'w> {
 
 impl Program<'_, '_> {
     fn run(&mut self) {
+        if self.language == Language::Python {
+            self.loops();
+        }
         let mut i = 0;
         while i < self.tokens.len() {
             match &self.tokens[i] {
@@ -78,6 +81,24 @@ impl Program<'_, '_> {
                 _ => {}
             }
             i += 1;
+        }
+    }
+
+    /// `for NAME in …`: what the name may stand for. A comprehension uses it before it is named.
+    fn loops(&mut self) {
+        for i in 0..self.tokens.len().saturating_sub(3) {
+            let [Token::Name(word), Token::Name(name), Token::Name(into)] = &self.tokens[i..i + 3]
+            else {
+                continue;
+            };
+            if word != "for" || into != "in" || self.names.len() >= 64 {
+                continue;
+            }
+            let mut end = self.expression_end(i + 3);
+            let colon = (i + 3..end).find(|&n| self.tokens[n] == Token::Mark(b':'));
+            end = colon.unwrap_or(end);
+            let value = self.value(i + 3, end, 0);
+            self.names.push((name.clone(), format!("={value}")));
         }
     }
 
@@ -103,7 +124,11 @@ impl Program<'_, '_> {
             {
                 self.assign(i, name)
             }
-            Some(Token::Text(_)) if name == "$" && self.language == Language::Javascript => {
+            // zx and Bun: $`command`
+            Some(Token::Text(_))
+                if (name == "$" || name.ends_with(".$"))
+                    && self.language == Language::Javascript =>
+            {
                 self.call(i, name, i + 1, i + 2)
             }
             // Ruby and Perl call without parentheses.
@@ -119,7 +144,7 @@ impl Program<'_, '_> {
             // `gateway.customer.delete` with nothing after it is a call in Ruby.
             _ if self.language == Language::Ruby && name.contains('.') => {
                 let resolved = self.resolve(i, name);
-                self.walker.call_rules(&resolved, self.span);
+                self.walker.call_rules(&resolved, true, self.span);
             }
             _ => {}
         }
@@ -310,7 +335,10 @@ impl Program<'_, '_> {
         };
         let first = self.argument(start, end, 0);
         self.last_call = Some((resolved.clone(), first.clone().unwrap_or_default(), end));
-        self.walker.call_rules(&resolved, self.span);
+        let bare = self.tokens[start.min(end)..end]
+            .iter()
+            .all(|t| matches!(t, Token::Mark(b'{' | b'}' | b'\n' | b' ')));
+        self.walker.call_rules(&resolved, bare, self.span);
         self.request(&last, first.as_deref().unwrap_or_default(), start, end);
         let Some(sink) = sink(self.language, &resolved, &last) else {
             return;
@@ -326,7 +354,15 @@ impl Program<'_, '_> {
                 argument.clone()
             }
             (Some(path), _) => path.clone(),
-            (None, _) => UNKNOWN_TEXT.to_owned(),
+            // `path.unlink()`: what the name before the dot stands for.
+            (None, _) => {
+                let object = name.rsplit_once('.').map_or("", |(object, _)| object);
+                let known = self.names.iter().rev().find(|(n, _)| n == object);
+                known
+                    .and_then(|(_, value)| value.strip_prefix('='))
+                    .unwrap_or(UNKNOWN_TEXT)
+                    .to_owned()
+            }
         };
         let span = self.span;
         match sink {
@@ -424,7 +460,9 @@ impl Program<'_, '_> {
     }
 
     fn shell(&mut self, code: &str) {
-        self.walker.substitute(code, Origin::at(self.span, None));
+        let origin = Origin::at(self.span, None);
+        self.walker
+            .elsewhere(|walker| walker.substitute(code, origin));
     }
 
     /// The range of an argument.
@@ -463,6 +501,10 @@ impl Program<'_, '_> {
             parts += 1;
             match &self.tokens[i] {
                 Token::Text(text) => out.push_str(text),
+                // Perl: unlink glob "*.o"
+                Token::Name(name)
+                    if name == "glob" && matches!(self.tokens.get(i + 1), Some(Token::Text(_))) => {
+                }
                 Token::Name(name) => {
                     let call = self.tokens.get(i + 1) == Some(&Token::Mark(b'('));
                     let close = if call {
@@ -524,6 +566,14 @@ impl Program<'_, '_> {
         };
         match last {
             "join" | "resolve" | "joinpath" => items().join("/"),
+            "glob" | "iglob" if !name.starts_with('.') => {
+                items().first().cloned().unwrap_or_default()
+            }
+            "glob" | "rglob" => format!("/{}", items().first().map_or("*", |g| g.as_str())),
+            "iterdir" => "/*".to_owned(),
+            "listdir" | "scandir" => {
+                format!("{}/*", items().first().map_or(".", |d| d.as_str()))
+            }
             "Path" | "PurePath" | "str" | "abspath" | "realpath" | "normpath" | "String"
             | "new" | "expand_path" => self.expanded(items().first().cloned().unwrap_or_default()),
             "expanduser" => self.expanded(items().first().cloned().unwrap_or_default()),

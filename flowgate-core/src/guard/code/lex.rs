@@ -49,12 +49,14 @@ impl Lexer<'_> {
     }
 
     fn step(&mut self) {
-        use Language::{Awk, Javascript, Lua, Perl, Php, Python, Ruby};
+        use Language::{Awk, Javascript, Lua, Other, Perl, Php, Python, Ruby};
         let byte = self.bytes[self.at];
         match byte {
             b' ' | b'\t' | b'\r' => self.at += 1,
-            b'#' if self.is(&[Python, Ruby, Perl, Php, Awk]) => self.line_comment(),
-            b'/' if self.peek(1) == b'/' && self.is(&[Javascript, Php]) => self.line_comment(),
+            b'#' if self.is(&[Python, Ruby, Perl, Php, Awk, Other]) => self.line_comment(),
+            b'/' if self.peek(1) == b'/' && self.is(&[Javascript, Php, Other]) => {
+                self.line_comment()
+            }
             b'-' if self.peek(1) == b'-' && self.language == Lua => self.line_comment(),
             b'/' if self.peek(1) == b'*' && self.is(&[Javascript, Php]) => {
                 let rest = &self.bytes[self.at + 2..];
@@ -64,7 +66,7 @@ impl Lexer<'_> {
                 self.regex(b'/', 1)
             }
             b'\'' | b'"' => self.string(byte, false, false),
-            b'`' if self.language == Javascript => self.string(b'`', false, false),
+            b'`' if self.is(&[Javascript, Other]) => self.string(b'`', false, false),
             b'`' if self.is(&[Ruby, Perl, Php]) => {
                 let text = self.quoted_text(b'`', false);
                 self.out.push(Token::Command(text));
@@ -185,7 +187,9 @@ impl Lexer<'_> {
             {
                 self.at += 1;
             }
-            if matches!(self.peek(0), b'!' | b'?') && self.language == Ruby && self.peek(1) != b'='
+            if matches!(self.peek(0), b'!' | b'?')
+                && self.is(&[Ruby, Language::Other])
+                && self.peek(1) != b'='
             {
                 self.at += 1;
             }

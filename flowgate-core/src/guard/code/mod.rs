@@ -57,7 +57,11 @@ impl Walker<'_> {
         let end = code.find('(').unwrap_or(code.len());
         let name = &code[..end];
         if name.contains(['.', ':']) {
-            self.call_rules(&name.replace("::", "."), span);
+            let arguments = &code[end..];
+            let bare = arguments
+                .bytes()
+                .all(|b| b.is_ascii_whitespace() || b"(){};".contains(&b));
+            self.call_rules(&name.replace("::", "."), bare, span);
         }
     }
 

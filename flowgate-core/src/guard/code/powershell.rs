@@ -15,11 +15,17 @@ impl Walker<'_> {
 
     /// Runs one statement as the Unix command it amounts to.
     fn cmdlet(&mut self, words: &[&str], span: (u32, u32)) {
-        let name = words[0].trim_start_matches('&').to_ascii_lowercase();
+        let bare = |word: &str| word.trim_start_matches('&').to_ascii_lowercase();
+        let runs = |word: &&str| {
+            matches!(
+                bare(word).as_str(),
+                "" | "sudo" | "start-process" | "invoke-command"
+            )
+        };
+        let wrappers = words.iter().take_while(|w| runs(w)).count();
+        let words = &words[wrappers.min(words.len() - 1)..];
+        let name = bare(words[0]);
         match name.as_str() {
-            "" | "sudo" | "start-process" | "invoke-command" if words.len() > 1 => {
-                self.cmdlet(&words[1..], span)
-            }
             "remove-item" | "ri" | "rm" | "del" | "erase" | "rd" | "rmdir"
                 if words.iter().any(|w| {
                     w.len() > 2

@@ -27,7 +27,7 @@ pub(crate) enum Sink {
 
 /// What a call does; `name` is dotted and resolved, `last` is its last part.
 pub(crate) fn sink(language: Language, name: &str, last: &str) -> Option<Sink> {
-    use Language::{Awk, Javascript, Lua, Perl, Php, Python, Ruby};
+    use Language::{Awk, Javascript, Lua, Other, Perl, Php, Python, Ruby};
     let found = match language {
         Python => python(name, last),
         Javascript => javascript(name, last),
@@ -40,6 +40,7 @@ pub(crate) fn sink(language: Language, name: &str, last: &str) -> Option<Sink> {
             "os.rename" => Some(Sink::Move),
             _ => None,
         },
+        Other => other(name, last),
         Awk => (name == "system").then_some(Sink::Command),
         _ => None,
     };
@@ -179,6 +180,20 @@ fn ruby(name: &str, last: &str) -> Option<Sink> {
             Sink::Write
         }
         "open" | "new" if name.starts_with("File.") => Sink::WriteMode,
+        _ => return None,
+    })
+}
+
+/// Go, R, Julia, Elixir, Groovy.
+fn other(name: &str, last: &str) -> Option<Sink> {
+    Some(match last {
+        "system" | "system2" | "shell" | "cmd" | "run" | "Command" | "CommandContext"
+        | "execute" | "spawn" | "pipeline" => Sink::Command,
+        "RemoveAll" | "rm_rf" | "rm_rf!" | "deleteDir" | "deleteDirectory" => Sink::DeleteTree,
+        "unlink" | "rm" => Sink::DeleteMaybeTree,
+        "Remove" | "rm!" if name != last => Sink::DeleteFile,
+        "remove" if name == "file.remove" => Sink::DeleteFile,
+        "WriteFile" | "Truncate" | "write!" if name != last => Sink::Write,
         _ => return None,
     })
 }

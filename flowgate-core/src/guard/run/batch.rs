@@ -62,6 +62,12 @@ impl Walker<'_> {
             Flow::Literal(text) if !from_file => Some(self.input_words(text, replace.is_some())),
             _ => None,
         };
+        if given.is_none()
+            && matches!(base_name(rest[0].text), "rm" | "unlink" | "shred")
+            && !rest.iter().any(|a| recurses(a.text))
+        {
+            self.special("core.filesystem:rm-listed", io.span, false);
+        }
         let given = given.unwrap_or_else(|| vec![UNKNOWN_TEXT.to_owned()]);
         let inner = Io {
             stdin: &Flow::Nothing,
@@ -198,6 +204,10 @@ impl Walker<'_> {
 
     /// `find`: what it deletes and what it runs.
     pub(crate) fn find(&mut self, args: &[Arg<'_>], io: &Io<'_>) -> Flow {
+        if !io.wanted && !Search::acts(args) {
+            self.apply("find", args, io);
+            return Flow::Nothing;
+        }
         let search = Search::read(args);
         let mut i = 1;
         while let Some(text) = args.get(i).map(|a| a.text) {
@@ -208,6 +218,7 @@ impl Walker<'_> {
                     .position(|a| matches!(a.text, ";" | "+") || a.text == "\\;")
                     .map_or(args.len(), |n| start + n);
                 for target in &search.targets {
+                    self.work((end - start) * 4);
                     let texts: Vec<String> = args[start..end]
                         .iter()
                         .map(|a| a.text.replace("{}", target))
@@ -279,6 +290,14 @@ impl Walker<'_> {
                 ..*io
             },
         );
+    }
+}
+
+/// `-rf`, `--recursive`: rules of their own are about these.
+fn recurses(option: &str) -> bool {
+    match option.strip_prefix("--") {
+        Some(long) => long.starts_with("rec"),
+        None => option.starts_with('-') && option.contains(['r', 'R']),
     }
 }
 

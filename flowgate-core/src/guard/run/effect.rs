@@ -1,6 +1,6 @@
 //! What a command does to the shell itself: directory, variables, arguments.
 
-use crate::guard::value::{Place, UNKNOWN, UNKNOWN_TEXT};
+use crate::guard::value::{MANY, Place, UNKNOWN, UNKNOWN_TEXT};
 use crate::guard::walk::{Arg, Walker, assignment};
 
 impl Walker<'_> {
@@ -9,6 +9,9 @@ impl Walker<'_> {
         let words = &args[1..];
         match args[0].text {
             "cd" | "pushd" => {
+                if args[0].text == "pushd" && self.state.left.len() < MANY {
+                    self.state.left.push(self.state.place.clone());
+                }
                 let target = words
                     .iter()
                     .find(|a| !a.text.starts_with('-') || a.text == "-");
@@ -25,7 +28,14 @@ impl Walker<'_> {
                     },
                 };
             }
-            "popd" => self.state.place = Place::Unknown,
+            "popd" => self.state.place = self.state.left.pop().unwrap_or(Place::Unknown),
+            "shift" => {
+                let count = words.first().map_or(Ok(1), |a| a.text.parse());
+                if let (Some(arguments), Ok(count)) = (&mut self.state.arguments, count) {
+                    let end = arguments.len().min(1 + count);
+                    arguments.drain(1.min(end)..end);
+                }
+            }
             "export" | "declare" | "typeset" | "local" | "readonly" => {
                 for arg in words {
                     if let Some((name, value)) = assignment(arg.text) {
@@ -47,6 +57,8 @@ impl Walker<'_> {
                     self.state.arguments = Some(all);
                 }
             }
+            "curl" => self.downloads(words, false),
+            "wget" => self.downloads(words, true),
             "alias" => {
                 for arg in words {
                     if let Some((name, value)) = arg.text.split_once('=') {
@@ -57,6 +69,46 @@ impl Walker<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Remembers where a download is kept.
+    fn downloads(&mut self, words: &[Arg<'_>], mut by_url: bool) {
+        let mut kept = Vec::new();
+        let last_part = |url: &str| url.rsplit('/').next().unwrap_or(url).to_owned();
+        let mut named = None;
+        for (at, word) in words.iter().enumerate() {
+            match word.text {
+                "-o" | "--output" | "-O" | "--output-document"
+                    if words
+                        .get(at + 1)
+                        .is_some_and(|next| !next.text.contains("://")) =>
+                {
+                    named = words.get(at + 1).map(|next| next.text.to_owned());
+                }
+                "-O" | "--remote-name" => by_url = true,
+                text if text.starts_with("--output=") => {
+                    named = text.split_once('=').map(|(_, path)| path.to_owned());
+                }
+                // -fsSLo FILE, -LO
+                text if text.starts_with('-') && !text.starts_with("--") => {
+                    if text.ends_with('o') {
+                        named = words.get(at + 1).map(|next| next.text.to_owned());
+                    }
+                    by_url |= text.ends_with('O');
+                }
+                text if text.contains("://") => kept.push(last_part(text)),
+                _ => {}
+            }
+        }
+        let files = match named {
+            Some(path) => vec![path],
+            None if by_url => kept,
+            None => Vec::new(),
+        };
+        let plain = files.iter().map(|f| f.trim_start_matches("./").to_owned());
+        if self.state.downloads.len() < MANY {
+            self.state.downloads.extend(plain);
         }
     }
 }

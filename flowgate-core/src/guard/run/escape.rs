@@ -211,6 +211,34 @@ impl Walker<'_> {
                 io.span,
             );
         }
+        // Windows PowerShell takes the words after its options for the command, PowerShell 7 for a file.
+        let valued = |a: &Arg<'_>| {
+            let option = a.text.trim_start_matches('-').to_ascii_lowercase();
+            [
+                "executionpolicy",
+                "ep",
+                "ex",
+                "windowstyle",
+                "version",
+                "inputformat",
+                "outputformat",
+            ]
+            .contains(&option.as_str())
+        };
+        let mut at = 1;
+        while args.get(at).is_some_and(|a| a.text.starts_with('-')) {
+            at += 1 + usize::from(valued(&args[at]));
+        }
+        let file = args.iter().any(|a| a.text.eq_ignore_ascii_case("-file"));
+        if name == "powershell" && args.len() > at && !file {
+            let code = super::join(&args[at..]);
+            return self.language(
+                Language::Powershell,
+                &code,
+                Origin::at(io.span, None),
+                io.span,
+            );
+        }
         if let (Flow::Literal(code), "powershell" | "pwsh") = (io.stdin, name) {
             self.language(
                 Language::Powershell,

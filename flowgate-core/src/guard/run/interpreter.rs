@@ -91,6 +91,19 @@ impl Walker<'_> {
             {
                 self.code_of(language, program, 0);
             }
+            Some(verb) if name == "go" => {
+                if let Some(file) = rest.get(1).filter(|_| verb.text == "run") {
+                    match self.file(file.text) {
+                        Flow::Literal(code) => {
+                            self.language(language, &code, Origin::at(file.span, None), file.span)
+                        }
+                        _ if matches!(file.text, "-" | "/dev/stdin") => {
+                            self.stdin_language(language, io)
+                        }
+                        _ => {}
+                    }
+                }
+            }
             // deno eval CODE, bun run FILE
             Some(verb)
                 if language == Language::Javascript && verb.text == "eval" && name == "deno" =>
@@ -100,10 +113,11 @@ impl Walker<'_> {
                 }
             }
             Some(file) if !any && !matches!(file.text, "-" | "/dev/stdin") => {
+                self.downloaded(file);
                 if let Flow::Literal(code) = self.file(file.text) {
                     self.language(language, &code, Origin::at(file.span, None), file.span);
                 }
-                if !matches!(name, "bun" | "deno") {
+                if !matches!(name, "bun" | "deno" | "go") {
                     let module = usize::from(file.text == "-m");
                     self.named_script(&rest[module..], io);
                 }

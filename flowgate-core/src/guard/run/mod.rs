@@ -61,7 +61,7 @@ impl Walker<'_> {
             "echo" | "printf" | "cat" | "ls" | "grep" | "cd" | "rg" | "head" | "tail" | "wc"
             | "sort" | "tee" => return self.text_tool(name, args, io),
             "bash" | "sh" | "zsh" | "dash" | "ksh" | "ash" | "rbash" | "mksh" | "fish" | "yash" => {
-                return self.shell(args, io);
+                return self.elsewhere(|walker| walker.shell(args, io));
             }
             "eval" => return self.joined(args, 1, io, false),
             "env" => return self.env(args, io),
@@ -90,8 +90,11 @@ impl Walker<'_> {
         }
         let ways = wrap::ways(name);
         if !ways.is_empty()
-            && let Some(flow) = self.wrapped(ways, args, io)
+            && let Some(flow) = self.elsewhere(|walker| walker.wrapped(ways, args, io))
         {
+            if self.guard.knows(name) {
+                self.apply(name, args, io);
+            }
             return flow;
         }
         if matches!(name, "yarn" | "pnpm" | "bun") {

@@ -4,20 +4,24 @@ use crate::guard::format::Language;
 
 /// The name of a command: without directory, version (`prisma@5`), `.exe` and the like.
 pub(crate) fn base_name(word: &str) -> &str {
-    let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
-    let name = name
-        .split_once('@')
-        .map_or(name, |(stem, _)| if stem.is_empty() { name } else { stem });
-    match name
-        .len()
-        .checked_sub(4)
-        .and_then(|at| name.split_at_checked(at))
-    {
+    let bytes = word.as_bytes();
+    let start = memchr::memrchr2(b'/', b'\\', bytes).map_or(0, |n| n + 1);
+    let end = match memchr::memchr(b'@', &bytes[start..]) {
+        Some(n) if n > 0 => start + n,
+        _ => bytes.len(),
+    };
+    let name = &word[start..end];
+    let Some(at) = name.len().checked_sub(4).filter(|&at| at > 0) else {
+        return name;
+    };
+    if name.as_bytes()[at] != b'.' {
+        return name;
+    }
+    match name.split_at_checked(at) {
         Some((stem, ending))
-            if !stem.is_empty()
-                && [".exe", ".cmd", ".bat", ".com"]
-                    .iter()
-                    .any(|e| ending.eq_ignore_ascii_case(e)) =>
+            if [".exe", ".cmd", ".bat", ".com"]
+                .iter()
+                .any(|e| ending.eq_ignore_ascii_case(e)) =>
         {
             stem
         }
@@ -232,6 +236,9 @@ pub(super) fn interpreter(name: &str) -> Option<Language> {
         "perl" => Language::Perl,
         "php" => Language::Php,
         "lua" | "luajit" => Language::Lua,
+        "Rscript" | "R" | "littler" | "julia" | "elixir" | "groovy" | "scala" | "raku" | "go" => {
+            Language::Other
+        }
         "awk" | "gawk" | "mawk" | "nawk" => Language::Awk,
         _ => return None,
     })

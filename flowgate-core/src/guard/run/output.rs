@@ -69,6 +69,14 @@ impl Walker<'_> {
             },
             "base64" | "gbase64" | "base32" | "xxd" | "openssl" | "gunzip" | "zcat"
             | "uudecode" | "rev" | "tr" => decoded(name, words, io.stdin),
+            // What goes through a filter is at most what goes in.
+            "sort" | "uniq" | "head" | "tail" | "tac" | "grep" | "rg" if filters(name, words) => {
+                io.stdin.clone()
+            }
+            "ls" if words.iter().any(|a| a.text.contains('*')) => {
+                let files = words.iter().filter(|a| !a.text.starts_with('-'));
+                Flow::Literal(files.map(|a| format!("{}\n", a.text)).collect())
+            }
             "pwd" => Flow::Literal(
                 self.state
                     .directory(self.context)
@@ -205,4 +213,19 @@ fn hex(text: &str) -> Option<String> {
         Some((high * 16 + low) as u8)
     });
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+/// Whether a command only passes on some lines of its input: no word of it is a file.
+fn filters(name: &str, words: &[Arg<'_>]) -> bool {
+    let files = words.iter().filter(|a| !a.text.starts_with('-')).count();
+    let pattern = usize::from(matches!(name, "grep" | "rg"));
+    let counts = words.iter().any(|a| {
+        a.text.starts_with('-') && !a.text.starts_with("--") && a.text.contains(['c', 'n', 'q'])
+    });
+    // `head -n 5`, `tail -n +2`: the number is no file.
+    let number = matches!(name, "head" | "tail")
+        && words
+            .iter()
+            .any(|a| a.text.trim_start_matches('+').parse::<u32>().is_ok());
+    files == pattern + usize::from(number) && (pattern == 0 || !counts)
 }

@@ -16,6 +16,16 @@ pub(crate) struct Search {
 }
 
 impl Search {
+    /// Whether a `find` command does more than to look.
+    pub(crate) fn acts(args: &[Arg<'_>]) -> bool {
+        args.iter().any(|a| {
+            matches!(
+                a.text,
+                "-delete" | "-exec" | "-execdir" | "-ok" | "-okdir" | "-fprint" | "-fls"
+            )
+        })
+    }
+
     /// Reads the words of a `find` command.
     pub(crate) fn read(args: &[Arg<'_>]) -> Self {
         let mut search = Self::default();

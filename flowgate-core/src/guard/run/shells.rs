@@ -188,6 +188,7 @@ impl Walker<'_> {
 
     /// A script that was written a moment ago, or a process substitution.
     pub(in crate::guard) fn script(&mut self, file: &Arg<'_>) {
+        self.downloaded(file);
         let Flow::Literal(code) = self.file(file.text) else {
             if file.text == "/dev/fd/63" {
                 self.hidden_code(file.span);
@@ -198,9 +199,19 @@ impl Walker<'_> {
         self.code(&code, origin, file.span, Flow::Nothing, false);
     }
 
+    /// Reports a file that the command itself fetched from the network.
+    pub(in crate::guard) fn downloaded(&mut self, file: &Arg<'_>) {
+        let path = file.text.trim_start_matches("./");
+        if self.state.downloads.iter().any(|d| d == path) {
+            self.special("core.shell:remote-code", file.span, false);
+        }
+    }
+
     /// `./script` that was written a moment ago.
     pub(in crate::guard) fn written_script(&mut self, args: &[Arg<'_>], _io: &Io<'_>) {
-        if !self.state.files.is_empty() && args[0].text.contains('/') {
+        if !(self.state.files.is_empty() && self.state.downloads.is_empty())
+            && args[0].text.contains('/')
+        {
             self.script(&args[0]);
         }
     }

@@ -4,6 +4,7 @@
 //! command and hands it to [`run`](super::run). Code inside code (substitutions, `sh -c`, …) is
 //! walked by a nested call, at most [`DEPTH`] deep.
 
+mod function;
 mod script;
 mod simple;
 
@@ -16,10 +17,10 @@ use super::{Context, Guard, Step};
 use script::Script;
 
 /// How deep code may stand inside code.
-pub(crate) const DEPTH: u32 = 40;
+pub(crate) const DEPTH: u32 = 64;
 
 /// Steps of work for one byte of input, before the guard gives up.
-const WORK_PER_BYTE: u64 = 200;
+const WORK_PER_BYTE: u64 = 50;
 
 /// Where a piece of code comes from.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +104,8 @@ pub(crate) struct Walker<'g> {
     pub(crate) trace: Option<Vec<Step>>,
     /// A word of the current command comes from the network or out of a decoder.
     pub(crate) hidden: Option<Producer>,
+    /// The names of the functions that are being called, the innermost last.
+    pub(crate) calls: Vec<String>,
     work: u64,
     budget: u64,
 }
@@ -121,14 +124,27 @@ impl<'g> Walker<'g> {
             unanalyzable: None,
             trace: None,
             hidden: None,
+            calls: Vec::new(),
             work: 0,
             budget: 200_000 + command.len() as u64 * WORK_PER_BYTE,
         }
     }
 
+    /// Walks the whole command.
+    pub(crate) fn whole(&mut self) {
+        let command = self.command;
+        self.walk(command, Origin::whole(command.len()), Flow::Nothing, false);
+        self.uncalled();
+    }
+
     /// Counts work done.
     pub(crate) fn work(&mut self, steps: usize) {
         self.work += steps as u64 + 1;
+    }
+
+    /// The work that was done.
+    pub(crate) fn done(&self) -> u64 {
+        self.work
     }
 
     /// Whether there is no more work to be done.

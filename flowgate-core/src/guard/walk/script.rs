@@ -1,14 +1,17 @@
 //! The structure of shell text: commands, pipelines, groups, loops, functions.
 
-use super::{Origin, Walker};
+use super::{Args, Origin, Walker};
 use crate::guard::expand::Split;
 use crate::guard::lex::{Lexer, Op, Redirect, Token, Word, part};
 use crate::guard::skip::{Nest, skip};
 use crate::guard::small::Small;
 use crate::guard::value::{Flow, Place, UNKNOWN_TEXT};
 
-/// How many groups outward the function that a command stands in is looked for.
-const NEAR: usize = 16;
+/// How many times each byte may be looked at ahead of time, to tell `((` from two subshells.
+const LOOKS: usize = 4;
+
+/// Functions nested deeper than this are read where they are defined, not where they are called.
+const NESTED: usize = 3;
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Kind {
@@ -26,8 +29,16 @@ struct Frame {
     mark: usize,
     /// Index of the saved directory, for a subshell.
     place: usize,
-    /// The word that names the function whose body this is.
-    function: Option<Word>,
+}
+
+/// A function whose definition is being read.
+#[derive(Debug)]
+struct Definition {
+    name: Word,
+    /// Where its body begins.
+    start: usize,
+    /// How many frames are open outside of it.
+    outside: usize,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +50,11 @@ pub(super) struct Simple {
 impl Simple {
     fn is_empty(&self) -> bool {
         self.words.is_empty() && self.redirects.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.words.clear();
+        self.redirects.clear();
     }
 }
 
@@ -58,10 +74,18 @@ pub(super) struct Script<'s, 'g, 't> {
     flows: Vec<Flow>,
     /// What the group that was just closed wrote.
     closed: Option<Flow>,
-    /// The function whose body comes next.
-    defined: Option<Word>,
-    /// Standard input of the next command.
+    /// The function whose body comes next: its name, and where the body begins.
+    defined: Option<(Word, usize)>,
+    /// The function whose body is being skipped until somebody calls it.
+    skipped: Option<Definition>,
+    /// Standard input of the next command, if a pipe feeds it.
     stdin: Flow,
+    /// Standard input of the code, and of each group that is open in it.
+    inputs: Vec<Flow>,
+    /// How many bytes may still be looked at ahead.
+    looks: usize,
+    /// Words of the current command that need no expansion.
+    pub(super) plain: Args<'t>,
     result: Flow,
     wanted: bool,
     /// Name of the command before the last pipe.
@@ -88,7 +112,11 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             flows: Vec::new(),
             closed: None,
             defined: None,
-            stdin,
+            skipped: None,
+            stdin: Flow::Nothing,
+            inputs: vec_of(stdin),
+            looks: code.len() * LOOKS + 64,
+            plain: Args::new(),
             result: Flow::Nothing,
             wanted,
             previous: None,
@@ -169,11 +197,11 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             "then" | "else" | "elif" | "do" | "!" | "coproc" => {}
             "function" => {
                 if let Token::Word(name) = self.lexer.token() {
-                    self.define(name);
                     if self.lexer.peek() == b'(' {
                         self.lexer.token();
                         self.lexer.token();
                     }
+                    self.define(name);
                 }
             }
             "[[" => self.condition(),
@@ -183,22 +211,28 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
     }
 
     fn push(&mut self, kind: Kind) {
-        let function = if matches!(kind, Kind::Group | Kind::Subshell) {
-            self.defined.take()
-        } else {
-            None
-        };
+        if let Some((name, start)) = self.defined.take()
+            && self.skipped.is_none()
+            && self.walker.calls.len() < NESTED
+        {
+            self.skipped = Some(Definition {
+                name,
+                start,
+                outside: self.frames.len(),
+            });
+        }
         self.branches += usize::from(matches!(kind, Kind::If | Kind::Case));
         self.frames.push(Frame {
             kind,
             mark: self.walker.state.mark(),
             place: self.places.len(),
-            function,
         });
         if kind == Kind::Subshell {
             self.places.push(self.walker.state.place.clone());
         }
         self.flows.push(Flow::Nothing);
+        let input = std::mem::take(&mut self.stdin);
+        self.inputs.push(input);
     }
 
     fn pop_if(&mut self, kind: Kind) {
@@ -219,16 +253,28 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             }
         }
         self.closed = self.flows.pop();
-        if frame.function.is_some() {
+        self.inputs.pop();
+        if let Some(definition) = self
+            .skipped
+            .take_if(|definition| definition.outside == self.frames.len())
+        {
             // Defining a function writes nothing.
             self.closed = Some(Flow::Nothing);
+            let end = self.lexer.at();
+            let body = self.code.get(definition.start..end).unwrap_or_default();
+            let origin = self
+                .origin
+                .nested(definition.start as u32, end as u32, true);
+            let name = definition.name.text(self.code);
+            self.walker.define(name, body, origin);
         }
     }
 
+    /// At the end of `NAME()` or `function NAME`: the body follows.
     fn define(&mut self, name: Word) {
-        let text = name.text(self.code).to_owned();
-        self.walker.state.functions.push(text);
-        self.defined = Some(name);
+        if self.skipped.is_none() {
+            self.defined = Some((name, self.lexer.at()));
+        }
     }
 
     /// At `(`: a subshell, an arithmetic command, a function definition or an error.
@@ -236,18 +282,20 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         if self.simple.words.is_empty() {
             let bytes = self.code.as_bytes();
             let at = self.lexer.at();
-            let arithmetic = if bytes.get(at) == Some(&b'(') && !self.walker.exhausted() {
+            let arithmetic = if bytes.get(at) == Some(&b'(') && self.looks > 0 {
                 let (end, closed) = skip(bytes, at + 1, Nest::Arithmetic);
-                self.walker.work(end - at);
+                self.looks = self.looks.saturating_sub(end - at);
                 (closed && bytes.get(end) == Some(&b')')).then_some(end)
             } else {
                 None
             };
             if let Some(end) = arithmetic {
-                self.walker.expand_body(
-                    &self.code[at + 1..end - 1],
-                    self.origin.nested(at as u32 + 1, end as u32 - 1, true),
-                );
+                if self.skipped.is_none() {
+                    self.walker.expand_body(
+                        &self.code[at + 1..end - 1],
+                        self.origin.nested(at as u32 + 1, end as u32 - 1, true),
+                    );
+                }
                 self.lexer.seek(end + 1);
                 self.closed = Some(Flow::Nothing);
                 return;
@@ -263,6 +311,9 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         // No shell accepts this; it may be a call in some other language.
         let first = self.simple.words[0];
         let (end, _) = skip(self.code.as_bytes(), self.lexer.at(), Nest::Command);
+        if self.skipped.is_some() {
+            return self.lexer.seek(end);
+        }
         let text = self.code.get(first.start as usize..end).unwrap_or_default();
         let span = self.origin.span(first.start, end as u32);
         self.walker.bare_call(text, span);
@@ -287,6 +338,9 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             Token::Op(Op::Open) => return self.open(),
             _ => return,
         };
+        if self.skipped.is_some() {
+            return;
+        }
         if self.lexer.peek() != b'i' {
             let values = self.walker.look_up("@");
             return self.walker.state.set(&name, values, false);
@@ -305,7 +359,9 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
     }
 
     fn case_header(&mut self) {
-        if let Token::Word(word) = self.lexer.token() {
+        if let Token::Word(word) = self.lexer.token()
+            && self.skipped.is_none()
+        {
             self.walker.expand(self.code, word, self.origin, Split::No);
         }
         while self.lexer.peek() == b'\n' {
@@ -322,7 +378,7 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             match self.lexer.token() {
                 Token::Word(word) if first && word.text(self.code) == "esac" => return self.pop(),
                 Token::Word(word) => {
-                    if word.parts & part::DOLLAR != 0 {
+                    if word.parts & part::DOLLAR != 0 && self.skipped.is_none() {
                         self.walker.expand(self.code, word, self.origin, Split::No);
                     }
                     first = false;
@@ -339,7 +395,10 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         loop {
             match self.lexer.token() {
                 Token::Word(word) if word.text(self.code) == "]]" => break,
-                Token::Word(word) if word.parts & (part::DOLLAR | part::PROCESS) != 0 => {
+                Token::Word(word)
+                    if word.parts & (part::DOLLAR | part::PROCESS) != 0
+                        && self.skipped.is_none() =>
+                {
                     self.walker.expand(self.code, word, self.origin, Split::No);
                 }
                 Token::End | Token::Op(Op::Newline | Op::Semi) => break,
@@ -354,19 +413,35 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         if op == Op::Newline && self.simple.is_empty() && self.closed.is_none() {
             return;
         }
+        if self.skipped.is_some() {
+            return self.simple.clear();
+        }
         let closed = self.closed.take();
         let collecting = self.wanted || !self.frames.is_empty();
-        let stdin = std::mem::take(&mut self.stdin);
         let first = self.simple.words.first().copied();
         let flow = if self.simple.is_empty() {
+            self.stdin = Flow::Nothing;
             closed.unwrap_or_default()
         } else {
-            if op == Op::Pipe || self.previous.is_some() {
+            if self.previous.is_some() {
                 self.fork_bomb(op, first);
             }
-            let flow = self.evaluate(&stdin, op == Op::Pipe || collecting, closed);
-            self.simple.words.clear();
-            self.simple.redirects.clear();
+            let piped = std::mem::take(&mut self.stdin);
+            let flow = if matches!(piped, Flow::Nothing) {
+                let inherited = self.inputs.last_mut().map(std::mem::take);
+                let flow = self.evaluate(
+                    inherited.as_ref().unwrap_or(&piped),
+                    op == Op::Pipe || collecting,
+                    closed,
+                );
+                if let (Some(input), Some(place)) = (inherited, self.inputs.last_mut()) {
+                    *place = input;
+                }
+                flow
+            } else {
+                self.evaluate(&piped, op == Op::Pipe || collecting, closed)
+            };
+            self.simple.clear();
             flow
         };
         self.previous = if op == Op::Pipe { first } else { None };
@@ -382,16 +457,13 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
 
     /// A function that pipes itself into itself.
     fn fork_bomb(&mut self, op: Op, first: Option<Word>) {
-        let (Some(first), Some(function)) = (
-            first,
-            self.frames.iter().rev().take(NEAR).find_map(|f| f.function),
-        ) else {
+        let (Some(first), Some(before)) = (first, self.previous) else {
             return;
         };
-        let name = function.text(self.code);
-        let before = self.previous.is_some_and(|p| p.text(self.code) == name);
-        if op != Op::Pipe && before && first.text(self.code) == name {
-            let span = self.origin.span(function.start, first.end);
+        let name = first.text(self.code);
+        let itself = before.text(self.code) == name && self.walker.calls.iter().any(|c| c == name);
+        if op != Op::Pipe && itself {
+            let span = self.origin.span(before.start, first.end);
             self.walker
                 .special("system.processes:fork-bomb", span, false);
         }
@@ -399,5 +471,14 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
 
     pub(super) fn in_branch(&self) -> bool {
         self.branches > 0
+    }
+}
+
+fn vec_of(input: Flow) -> Vec<Flow> {
+    // Nothing is what an empty list stands for, and costs no allocation.
+    if matches!(input, Flow::Nothing) {
+        Vec::new()
+    } else {
+        vec![input]
     }
 }

@@ -13,38 +13,59 @@ impl Script<'_, '_, '_> {
             return Flow::Unknown(Producer::Other);
         }
         let hidden = self.walker.hidden.take();
-        let words = std::mem::take(&mut self.simple.words);
-        let redirects = std::mem::take(&mut self.simple.redirects);
         let branch = self.in_branch();
+        let (code, origin) = (self.code, self.origin);
+        let Self {
+            walker,
+            simple,
+            plain,
+            ..
+        } = self;
+        let (words, redirects) = (&simple.words, &simple.redirects);
         let assigned = words
             .iter()
-            .take_while(|w| assignment(w.text(self.code)).is_some())
+            .take_while(|w| assignment(w.text(code)).is_some())
             .count();
-        let (code, origin) = (self.code, self.origin);
         // Words that are what they say borrow from the code; the others are kept here.
         let mut owned: Vec<(usize, Vec<String>)> = Vec::new();
         for (index, word) in words.iter().enumerate().skip(assigned) {
             if word.parts & part::COMPLEX != 0 {
-                owned.push((index, self.walker.expand(code, *word, origin, Split::Yes)));
+                owned.push((index, walker.expand(code, *word, origin, Split::Yes)));
             }
         }
-        let mut args = Args::new();
-        let mut expanded = owned.iter().peekable();
-        for (index, word) in words.iter().enumerate().skip(assigned) {
-            let span = origin.span(word.start, word.end);
-            match expanded.next_if(|(i, _)| *i == index) {
-                Some((_, fields)) => fields.iter().for_each(|text| args.push(Arg { text, span })),
-                None => args.push(Arg {
+        let mut expanded;
+        let args: &[Arg<'_>] = if owned.is_empty() {
+            plain.clear();
+            for word in words.iter().skip(assigned) {
+                plain.push(Arg {
                     text: word.text(code),
-                    span,
-                }),
+                    span: origin.span(word.start, word.end),
+                });
             }
-        }
-        let mark = self.walker.state.mark();
+            plain
+        } else {
+            expanded = Args::new();
+            let mut fields = owned.iter().peekable();
+            for (index, word) in words.iter().enumerate().skip(assigned) {
+                let span = origin.span(word.start, word.end);
+                match fields.next_if(|(i, _)| *i == index) {
+                    Some((_, fields)) => fields
+                        .iter()
+                        .for_each(|text| expanded.push(Arg { text, span })),
+                    None => expanded.push(Arg {
+                        text: word.text(code),
+                        span,
+                    }),
+                }
+            }
+            &expanded
+        };
+        let scene = Scene { code, origin };
+        let mark = walker.state.mark();
         for word in words.iter().take(assigned) {
-            self.assign(*word, branch);
+            scene.assign(walker, *word, branch);
         }
-        let outcome = self.redirected(&redirects, stdin);
+        let outcome = scene.redirected(walker, redirects);
         let span = match (words.first(), words.last()) {
             (Some(first), Some(last)) => origin.span(
                 first.start,
@@ -70,36 +91,47 @@ impl Script<'_, '_, '_> {
         let flow = if args.is_empty() {
             closed.unwrap_or_default()
         } else {
-            let flow = self.walker.run(&args, &io);
-            self.walker.state_after(&args, branch);
+            let flow = match walker.function(args[0].text) {
+                Some(index) => walker.call_function(index, args, &io),
+                None => walker.run(args, &io),
+            };
+            walker.state_after(args, branch);
             flow
         };
-        self.walker.hidden = hidden;
+        walker.hidden = hidden;
         if !args.is_empty() && assigned > 0 {
-            self.walker.state.restore(mark);
+            walker.state.restore(mark);
         }
         match outcome.file {
             Some(path) => {
                 if let Flow::Literal(text) = flow
-                    && self.walker.state.files.len() < 64
+                    && walker.state.files.len() < 64
                 {
-                    self.walker.state.files.push((path, text));
+                    walker.state.files.push((path, text));
                 }
                 Flow::Nothing
             }
             None => flow,
         }
     }
+}
 
-    fn assign(&mut self, word: Word, branch: bool) {
+/// The code that a simple command stands in.
+#[derive(Clone, Copy)]
+struct Scene<'t> {
+    code: &'t str,
+    origin: Origin,
+}
+
+impl Scene<'_> {
+    fn assign(self, walker: &mut Walker<'_>, word: Word, branch: bool) {
         let text = word.text(self.code);
         let Some((name, value)) = assignment(text) else {
             return;
         };
         let start = word.start + value as u32;
         if word.parts & part::DOLLAR != 0 && text[..value].contains('[') {
-            self.walker
-                .expand_body(&text[..value], self.origin.nested(word.start, start, true));
+            walker.expand_body(&text[..value], self.origin.nested(word.start, start, true));
         }
         let mut values = if word.parts & part::ARRAY != 0 {
             let (inner, end) = (start + 1, word.end.saturating_sub(1).max(start + 1));
@@ -107,14 +139,12 @@ impl Script<'_, '_, '_> {
                 .code
                 .get(inner as usize..end as usize)
                 .unwrap_or_default();
-            self.walker
-                .array(list, self.origin.nested(inner, end, true))
+            walker.array(list, self.origin.nested(inner, end, true))
         } else {
-            self.walker
-                .expand(self.code, Word { start, ..word }, self.origin, Split::No)
+            walker.expand(self.code, Word { start, ..word }, self.origin, Split::No)
         };
         if text[..value].ends_with("+=")
-            && let Some(old) = self.walker.state.find(name)
+            && let Some(old) = walker.state.find(name)
         {
             let joined: Vec<String> = match (old, values.as_slice()) {
                 ([old], [new]) if word.parts & part::ARRAY == 0 => vec![format!("{old}{new}")],
@@ -122,11 +152,11 @@ impl Script<'_, '_, '_> {
             };
             values = joined;
         }
-        self.walker.state.set(name, values, branch);
+        walker.state.set(name, values, branch);
     }
 
     /// Follows redirections: what is read, where output goes.
-    fn redirected(&mut self, redirects: &[Redirect], _stdin: &Flow) -> Redirected {
+    fn redirected(self, walker: &mut Walker<'_>, redirects: &[Redirect]) -> Redirected {
         let mut outcome = Redirected::default();
         for redirect in redirects {
             let (start, end) = (redirect.target.start, redirect.target.end);
@@ -143,7 +173,7 @@ impl Script<'_, '_, '_> {
                     let body = if redirect.literal {
                         body
                     } else {
-                        self.walker.expand_body(&body, origin)
+                        walker.expand_body(&body, origin)
                     };
                     if reads {
                         outcome.stdin = Some(Flow::Literal(body));
@@ -151,20 +181,16 @@ impl Script<'_, '_, '_> {
                     }
                 }
                 Direction::String => {
-                    let text = self
-                        .walker
-                        .expand_one(self.code, redirect.target, self.origin);
+                    let text = walker.expand_one(self.code, redirect.target, self.origin);
                     if reads {
                         outcome.stdin = Some(Flow::Literal(text + "\n"));
                         outcome.input_span = Some(self.origin.span(start, end));
                     }
                 }
                 Direction::Read => {
-                    let path = self
-                        .walker
-                        .expand_one(self.code, redirect.target, self.origin);
+                    let path = walker.expand_one(self.code, redirect.target, self.origin);
                     if reads {
-                        outcome.stdin = Some(self.walker.file(&path));
+                        outcome.stdin = Some(walker.file(&path));
                     }
                 }
                 Direction::Truncate | Direction::Append => {
@@ -173,13 +199,11 @@ impl Script<'_, '_, '_> {
                     let target = if plain {
                         redirect.target.text(self.code)
                     } else {
-                        path = self
-                            .walker
-                            .expand_one(self.code, redirect.target, self.origin);
+                        path = walker.expand_one(self.code, redirect.target, self.origin);
                         &path
                     };
                     if redirect.direction == Direction::Truncate {
-                        self.walker.truncates(target, self.origin.span(start, end));
+                        walker.truncates(target, self.origin.span(start, end));
                     }
                     if matches!(redirect.fd, 1 | 255) && !target.starts_with("/dev/") {
                         outcome.file = Some(target.to_owned());
