@@ -78,11 +78,11 @@ pub enum ProcessAction {
     /// again until none is left, and answer `TreeEmpty`. Answer `Survivors` now and then while some
     /// are. A second `Sweep` replaces the first.
     Sweep(Signal),
-    /// Send what the forwarder gets from now on to this generation. What the old one is working on,
-    /// it finishes.
+    /// This process is ready: send what the forwarder gets from now on to it. What the old one is
+    /// working on, it finishes. Only for services whose port the supervisor holds.
     Handover {
-        /// The generation that got it so far.
-        from: Gen,
+        /// The generation that got it so far, if one lives.
+        from: Option<Gen>,
     },
     /// Write, or replace, the record by which the next supervisor finds this process.
     WriteRecord {

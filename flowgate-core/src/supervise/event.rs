@@ -5,7 +5,8 @@
 
 use serde::Serialize;
 
-use super::spec::{Gen, ServiceId, ServiceSpec};
+use super::graph::Services;
+use super::spec::{Gen, ServiceId};
 
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +31,7 @@ pub enum Event {
         /// What has become of the process.
         found: Found,
     },
-    /// Time passed: the next deadline is reached. Report
+    /// Time passed: [`next_deadline`](super::Supervisor::next_deadline) is reached. Report
     /// everything else that has happened by then before it.
     Tick,
 }
@@ -45,8 +46,8 @@ pub enum Command {
     /// Replace the processes of these services by new ones; start those that are down.
     Restart(Selection),
     /// Make the services be these: stop what is not among them, start what is new, and restart what
-    /// changed so that it has to.
-    Apply(Vec<ServiceSpec>),
+    /// changed so that it has to. [`Plan`](super::Plan) says beforehand what that will be.
+    Apply(Services),
     /// Bring everything down, and accept no other command from now on.
     Shutdown {
         /// Kill at once instead of asking.
@@ -109,7 +110,7 @@ pub enum Found {
         id: ProcessId,
         /// Whether it was ready when the record was written.
         ready: bool,
-        /// [`ServiceSpec::fingerprint`] of the spec it was started with.
+        /// [`fingerprint`](super::ServiceSpec::fingerprint) of the spec it was started with.
         fingerprint: u64,
     },
     /// There is no process, or one that is not ours. It is left alone.
@@ -183,6 +184,23 @@ pub enum ExitStatus {
     Signal(i32),
     /// Nobody can tell any more.
     Unknown,
+}
+
+impl ExitStatus {
+    /// True if it ended with one of these codes.
+    pub fn is_success(self, codes: &[i32]) -> bool {
+        matches!(self, Self::Code(code) if codes.contains(&code))
+    }
+}
+
+impl std::fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "with code {code}"),
+            Self::Signal(signal) => write!(f, "by signal {signal}"),
+            Self::Unknown => f.write_str("in a way that nobody saw"),
+        }
+    }
 }
 
 /// Why a process could not be started.

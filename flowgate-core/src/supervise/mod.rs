@@ -8,6 +8,8 @@
 
 mod action;
 mod event;
+mod graph;
+mod machine;
 mod notice;
 mod spec;
 mod state;
@@ -17,6 +19,8 @@ pub use event::{
     Command, Event, ExitStatus, Found, Owner, PortOwner, ProbeOutcome, ProcessEvent, ProcessId,
     Purpose, Selection, SpawnError, SpawnStage,
 };
+pub use graph::{GraphError, Services};
+pub use machine::Supervisor;
 pub use notice::{Notice, What, fold};
 pub use spec::{
     CommandSpec, Condition, Dependency, DrainHook, DrainSpec, Gen, LivenessSpec, LogMode, LogSpec,
@@ -27,3 +31,11 @@ pub use state::{Gate, OtherInstance, Phase, PublicState, Reason, ServiceStatus, 
 
 /// A moment or a span of the monotonic clock, in milliseconds. Where it begins does not matter.
 pub type Millis = u64;
+
+/// As milliseconds of the monotonic clock; what is longer than it can hold is its end.
+fn millis(duration: std::time::Duration) -> Millis {
+    // Far from overflow when added to a moment.
+    Millis::try_from(duration.as_millis())
+        .unwrap_or(Millis::MAX)
+        .min(1 << 50)
+}

@@ -169,6 +169,22 @@ impl What {
 }
 
 /// Where every service stands after these notices, from the first one of a supervisor on.
+///
+/// ```
+/// use flowgate_core::supervise::{
+///     Action, PublicState, ServiceSpec, Services, Supervisor, fold,
+/// };
+///
+/// let mut actions = Vec::new();
+/// let services = Services::new(vec![ServiceSpec::new("web", ["web"])])?;
+/// Supervisor::new(services, 0, &mut actions);
+/// let notices = actions.iter().filter_map(|action| match action {
+///     Action::Emit(notice) => Some(notice),
+///     _ => None,
+/// });
+/// assert_eq!(fold(notices)["web"], PublicState::Stopped);
+/// # Ok::<(), flowgate_core::supervise::GraphError>(())
+/// ```
 pub fn fold<'n>(notices: impl IntoIterator<Item = &'n Notice>) -> BTreeMap<ServiceId, PublicState> {
     let mut states = BTreeMap::new();
     for notice in notices {

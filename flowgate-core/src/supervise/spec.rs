@@ -515,6 +515,16 @@ impl ServiceSpec {
         self
     }
 
+    /// The same, started when this other service is ready.
+    pub fn needs(mut self, service: impl Into<ServiceId>) -> Self {
+        self.depends_on.push(Dependency {
+            service: service.into(),
+            condition: Condition::default(),
+            on_loss: OnLoss::default(),
+        });
+        self
+    }
+
     /// A number that changes when a process has to be replaced for the spec to take effect: with the
     /// command, the address, and where the output goes. Of the values of variables it shows nothing.
     pub fn fingerprint(&self) -> u64 {
@@ -532,7 +542,7 @@ impl ServiceSpec {
 /// FNV-1a, 64 bits: stable across releases and machines, which the standard hasher is not. It tells
 /// specs apart; nobody gains by making two that collide.
 /// Constants: draft-eastlake-fnv, section 5.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

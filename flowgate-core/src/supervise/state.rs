@@ -102,7 +102,10 @@ pub enum State {
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// Other services.
-    Dependencies,
+    Dependencies {
+        /// Those that are not what they must be.
+        services: Vec<ServiceId>,
+    },
     /// Its port.
     Port {
         /// Who has it.

@@ -1,0 +1,425 @@
+//! The machine: every service, and what they are to each other.
+
+mod instance;
+mod restart;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use self::instance::Context;
+use self::service::Service;
+use super::Millis;
+use super::action::Action;
+use super::event::{Command, Event, Found, Selection};
+use super::graph::Services;
+use super::notice::What;
+use super::spec::{Condition, Dependency, OnLoss, ServiceId, ServiceSpec, fnv1a};
+use super::state::{Gate, Phase, Reason, ServiceStatus, State, Want, Why};
+
+/// Keeps services as they shall be: it is told what happened, and says what to do.
+///
+/// A copy of it is a snapshot; the same events give the same actions.
+///
+/// # Example
+///
+/// ```
+/// use flowgate_core::supervise::{
+///     Action, Command, Event, ProcessAction, Selection, ServiceSpec, Services, Supervisor,
+/// };
+///
+/// let mut actions = Vec::new();
+/// let services = Services::new(vec![ServiceSpec::new("worker", ["worker"])])?;
+/// let mut supervisor = Supervisor::new(services, 42, &mut actions);
+/// supervisor.step(0, Event::Command(Command::Start(Selection::All)), &mut actions);
+/// assert!(actions.iter().any(|action| matches!(
+///     action,
+///     Action::Process { generation: 1, action: ProcessAction::Spawn(_), .. }
+/// )));
+/// # Ok::<(), flowgate_core::supervise::GraphError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    services: BTreeMap<ServiceId, Service>,
+    seed: u64,
+    shutting_down: bool,
+    finished: bool,
+    dropped: u64,
+}
+
+/// What the services that need a service want to know about it.
+struct Fact {
+    started: bool,
+    ready: bool,
+    completed: bool,
+    failed: bool,
+    /// It shall be down and is not yet, and could be.
+    going_down: bool,
+}
+
+impl Supervisor {
+    /// Knows these services; none shall run yet. The seed is for the chance in the waits between
+    /// restarts. The actions are notices that there are these services.
+    pub fn new(services: Services, seed: u64, out: &mut Vec<Action>) -> Self {
+        let mut supervisor = Self {
+            services: BTreeMap::new(),
+            seed,
+            shutting_down: false,
+            finished: false,
+            dropped: 0,
+        };
+        for spec in services.iter() {
+            supervisor.add(&mut Context { now: 0, out }, spec);
+        }
+        supervisor
+    }
+
+    /// Takes notice of an event at a moment, and adds what is to be done about it to `out`, in order.
+    ///
+    /// Moments never go back. An event about a process that is no more changes nothing.
+    pub fn step(&mut self, now: Millis, event: Event, out: &mut Vec<Action>) {
+        let cx = &mut Context { now, out };
+        match event {
+            Event::Command(command) if !self.shutting_down => self.command(cx, command),
+            Event::Command(Command::Shutdown { force: true }) => self.force(cx),
+            Event::Command(_) => {}
+            Event::Process {
+                service,
+                generation,
+                event,
+            } => {
+                let known = self.services.get_mut(&service);
+                if !known.is_some_and(|known| known.process_event(cx, generation, event)) {
+                    self.dropped += 1;
+                }
+            }
+            Event::Record {
+                service,
+                generation,
+                found,
+            } if !self.shutting_down => self.record(cx, &service, generation, found),
+            Event::Record { .. } => self.dropped += 1,
+            Event::Tick => {
+                for service in self.services.values_mut() {
+                    service.tick(cx);
+                }
+            }
+        }
+        while self.settle(cx) {}
+        self.tell_states(cx);
+        self.finish(cx);
+    }
+
+    /// When to step with [`Event::Tick`] though nothing else has happened; `None` if nothing but
+    /// events moves this machine.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.services.values().filter_map(Service::deadline).min()
+    }
+
+    /// Where every service stands, by name.
+    pub fn status(&self) -> Vec<ServiceStatus> {
+        self.services.values().map(Service::status).collect()
+    }
+
+    /// The services as they shall be, without those that are only ending.
+    pub fn specs(&self) -> Vec<ServiceSpec> {
+        let kept = self.services.values().filter(|service| !service.removed);
+        kept.map(|service| ServiceSpec::clone(&service.spec))
+            .collect()
+    }
+
+    /// True when everything is down after a shutdown, as far as it can be.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// How many events were about processes that were no more, or could not be.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn add(&mut self, cx: &mut Context<'_>, spec: &Arc<ServiceSpec>) {
+        let seed = self.seed ^ fnv1a(spec.name.as_str().as_bytes());
+        let service = Service::new(Arc::clone(spec), seed);
+        service.tell(cx, What::Added);
+        self.services.insert(spec.name.clone(), service);
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, command: Command) {
+        match command {
+            Command::Start(selection) => {
+                for id in self.selected(&selection) {
+                    self.start(cx, &id);
+                }
+            }
+            Command::Stop(selection) => {
+                for id in self.selected(&selection) {
+                    self.stop(cx, &id);
+                }
+            }
+            Command::Restart(selection) => {
+                for id in self.selected(&selection) {
+                    self.start_needed(cx, &id);
+                    if let Some(service) = self.services.get_mut(&id).filter(|s| !s.removed) {
+                        service.restart(cx);
+                    }
+                }
+            }
+            Command::Apply(services) => self.apply(cx, &services),
+            Command::Shutdown { force } => {
+                self.shutting_down = true;
+                for id in self.selected(&Selection::All) {
+                    let service = self.services.get_mut(&id);
+                    if !service.is_some_and(|service| service.leave(cx)) {
+                        self.stop(cx, &id);
+                    }
+                }
+                if force {
+                    self.force(cx);
+                }
+            }
+        }
+    }
+
+    fn selected(&self, selection: &Selection) -> Vec<ServiceId> {
+        match selection {
+            Selection::All => self.services.keys().cloned().collect(),
+            Selection::Named(names) => {
+                let known = |name: &&ServiceId| self.services.contains_key(*name);
+                names.iter().filter(known).cloned().collect()
+            }
+        }
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>, id: &ServiceId) {
+        self.start_needed(cx, id);
+        if let Some(service) = self.services.get_mut(id).filter(|s| !s.removed) {
+            service.start(cx);
+        }
+    }
+
+    /// Starts what a service needs, and what that needs, unless it shall run or has completed.
+    fn start_needed(&mut self, cx: &mut Context<'_>, id: &ServiceId) {
+        let mut reached = vec![id.clone()];
+        let mut next = 0;
+        while let Some(id) = reached.get(next).cloned() {
+            next += 1;
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            if next > 1 && service.want == Want::Down {
+                service.start(cx);
+            }
+            for needed in &service.spec.depends_on {
+                if !reached.contains(&needed.service) {
+                    reached.push(needed.service.clone());
+                }
+            }
+        }
+    }
+
+    /// Stops a service, after those that need it and are to be stopped too; [`settle`](Self::settle)
+    /// finds out which these are.
+    fn stop(&mut self, cx: &mut Context<'_>, id: &ServiceId) {
+        if let Some(service) = self.services.get_mut(id) {
+            service.stop(cx, true);
+        }
+    }
+
+    fn force(&mut self, cx: &mut Context<'_>) {
+        for service in self.services.values_mut() {
+            service.force(cx);
+        }
+    }
+
+    fn apply(&mut self, cx: &mut Context<'_>, services: &Services) {
+        for id in self.selected(&Selection::All) {
+            if services.get(id.as_str()).is_none() {
+                self.stop(cx, &id);
+                if let Some(service) = self.services.get_mut(&id) {
+                    service.removed = true;
+                }
+            }
+        }
+        for spec in services.iter() {
+            match self.services.get_mut(&spec.name) {
+                Some(service) => {
+                    let was_removed = service.removed;
+                    service.apply(cx, Arc::clone(spec));
+                    if was_removed {
+                        service.start(cx);
+                    }
+                }
+                None => {
+                    self.add(cx, spec);
+                    self.start(cx, &spec.name);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, cx: &mut Context<'_>, id: &ServiceId, generation: u64, found: Found) {
+        if !self.services.contains_key(id) {
+            // It is in no configuration any more: it is taken over in order to be stopped.
+            let spec = ServiceSpec::new(id.clone(), Vec::<String>::new());
+            self.add(cx, &Arc::new(spec));
+            if let Some(service) = self.services.get_mut(id) {
+                service.removed = true;
+            }
+        }
+        let service = self.services.get_mut(id);
+        if !service.is_some_and(|service| service.record(cx, generation, found)) {
+            self.dropped += 1;
+        }
+    }
+
+    /// What services mean to each other; true if something changed, which may mean something again.
+    fn settle(&mut self, cx: &mut Context<'_>) -> bool {
+        let facts: BTreeMap<ServiceId, Fact> = self
+            .services
+            .iter()
+            .map(|(id, service)| (id.clone(), Fact::of(service)))
+            .collect();
+        let mut needed_by_going = BTreeSet::new();
+        for service in self.services.values() {
+            if facts
+                .get(&service.spec.name)
+                .is_some_and(|fact| fact.going_down)
+            {
+                let needed = service.spec.depends_on.iter();
+                needed_by_going.extend(needed.map(|needed| needed.service.clone()));
+            }
+        }
+        let mut changed = false;
+        for (id, service) in &mut self.services {
+            let waits = needed_by_going.contains(id) && service.want == Want::Down;
+            changed |= settle_one(service, cx, &facts, waits);
+        }
+        let before = self.services.len();
+        self.services.retain(|_, service| {
+            let gone = service.removed && !service.main.alive() && service.second.is_none();
+            if gone {
+                service.tell(cx, What::Removed);
+            }
+            !gone
+        });
+        changed || self.services.len() != before
+    }
+
+    fn tell_states(&mut self, cx: &mut Context<'_>) {
+        for service in self.services.values_mut() {
+            let to = service.public();
+            if to != service.told {
+                let from = std::mem::replace(&mut service.told, to);
+                service.tell(cx, What::State { from, to });
+            }
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        let down = |service: &Service| {
+            let instances = [Some(&service.main), service.second.as_ref()];
+            let mut alive = instances.into_iter().flatten();
+            alive.all(|instance| !instance.alive() || instance.stuck())
+        };
+        if self.shutting_down && !self.finished && self.services.values().all(down) {
+            self.finished = true;
+            cx.out.push(Action::Finished);
+        }
+    }
+}
+
+impl Fact {
+    fn of(service: &Service) -> Self {
+        let main = &service.main;
+        let (completed, failed) = match main.state {
+            State::Exited { status } => {
+                let success = status.is_success(&service.spec.restart.success_codes);
+                (success, !success)
+            }
+            _ => (false, false),
+        };
+        Self {
+            started: main.process.is_some() && main.is_up(),
+            ready: main.is_ready(),
+            completed,
+            failed,
+            going_down: service.want == Want::Down && main.alive() && !main.stuck(),
+        }
+    }
+
+    fn meets(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::Started => self.started,
+            Condition::Ready => self.ready,
+            Condition::Completed => self.completed,
+        }
+    }
+}
+
+/// What others mean to one service.
+fn settle_one(
+    service: &mut Service,
+    cx: &mut Context<'_>,
+    facts: &BTreeMap<ServiceId, Fact>,
+    waits: bool,
+) -> bool {
+    let spec = Arc::clone(&service.spec);
+    let lost = |needed: &&Dependency| {
+        let fact = facts.get(&needed.service);
+        fact.is_some_and(|fact| !fact.meets(needed.condition))
+    };
+    let lost: Vec<_> = spec.depends_on.iter().filter(lost).collect();
+    match &service.main.state {
+        State::Stopping {
+            phase: Phase::Wait, ..
+        } if !waits => service.main.go_on(cx),
+        State::Waiting {
+            gate: Gate::Dependencies { .. },
+        } if lost.is_empty() => service.dependencies_met(cx),
+        State::Waiting {
+            gate: Gate::Port { .. },
+        } if lost.is_empty() => return false,
+        // What it needs may have been lost while it waited for its port.
+        State::Waiting { .. } => {
+            let failed = |needed: &&&Dependency| {
+                needed.condition == Condition::Completed
+                    && facts.get(&needed.service).is_some_and(|fact| fact.failed)
+            };
+            let Some(failed) = lost.iter().find(failed) else {
+                let lost = lost.iter().map(|needed| needed.service.clone());
+                return service.waits_for(cx, lost.collect());
+            };
+            service.dependency_failed(cx, failed.service.clone());
+        }
+        State::Error {
+            reason: Reason::DependencyFailed { .. },
+            ..
+        } if lost.is_empty() && service.want == Want::Up => service.start(cx),
+        _ if service.main.is_up() => return lost_and_found(service, cx, &lost),
+        _ => return false,
+    }
+    true
+}
+
+/// A service that runs has lost, or got back, what it needs.
+fn lost_and_found(service: &mut Service, cx: &mut Context<'_>, lost: &[&Dependency]) -> bool {
+    if lost.is_empty() {
+        service.met = true;
+        if service.restart_when_met {
+            service.restart_because(cx, Why::Restart);
+            return true;
+        }
+        return false;
+    }
+    if !service.met {
+        return false;
+    }
+    service.met = false;
+    service.restart_when_met |= lost.iter().any(|needed| needed.on_loss == OnLoss::Restart);
+    if lost.iter().any(|needed| needed.on_loss == OnLoss::Stop) {
+        service.lose(cx);
+        return true;
+    }
+    false
+}

@@ -1,0 +1,11 @@
+//! The supervisor as a machine, against an operating system that is made up: what must hold
+//! whatever happens.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod scenarios;
+mod sim;
