@@ -205,6 +205,13 @@ pub(crate) enum AccountsCommand {
         #[arg(long, exclusive = true)]
         jsonl: bool,
     },
+    /// Tell a pool what happened, and see what it decides: read a JSON object with `accounts`,
+    /// `strategy`, `opts` and `events` a line, answer one with `results`, one for each pick.
+    Replay {
+        /// The form of input and output; there is only this.
+        #[arg(long, required = true)]
+        jsonl: bool,
+    },
 }
 
 /// What came back from a provider.

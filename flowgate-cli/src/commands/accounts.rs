@@ -1,5 +1,7 @@
 //! `flowgate accounts …`.
 
+mod replay;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,6 +20,7 @@ pub(crate) fn run(command: &AccountsCommand, output: &mut Output) -> Result {
     match command {
         AccountsCommand::Classify { jsonl: true, .. } => classify_lines(),
         AccountsCommand::Classify { answer, .. } => classify(answer, output),
+        AccountsCommand::Replay { jsonl: _ } => replay::lines(),
     }
 }
 

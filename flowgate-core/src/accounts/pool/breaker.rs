@@ -1,0 +1,206 @@
+//! One account, or one model of one account: closed, open, or half-open with one probe.
+//!
+//! ```text
+//!         failure                  time                 the probe is served
+//! closed ---------> open until … ---------> half-open ----------------------> closed
+//!   ^                 |   ^                     |
+//!   +-- canary is served  +---------------------+ the probe fails
+//! ```
+//!
+//! An outcome is stale if something failed here after its request was admitted. A stale outcome may
+//! lengthen what is open and never closes it.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Class;
+use super::settings::{Backoff, Settings};
+use crate::Timestamp;
+
+/// The state. The default is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Breaker {
+    /// Open until then.
+    pub(super) until: Timestamp,
+    /// While open: one request may try from then on. Zero: none may.
+    canary: Timestamp,
+    /// The end of the lease of the request that tries. Zero: none does.
+    probe: Timestamp,
+    /// The count of failures, of the whole pool, when something failed here last.
+    epoch: u64,
+    /// How many steps the backoff has grown.
+    level: u8,
+    /// Whether the next request is a probe.
+    half: bool,
+    /// Why.
+    pub(super) reason: Option<Class>,
+}
+
+impl Breaker {
+    /// Whether there is nothing to remember.
+    pub(super) fn is_clean(&self) -> bool {
+        self.level == 0 && !self.half && self.until == 0 && self.probe == 0
+    }
+
+    /// When the next request may go, if not now.
+    #[inline]
+    pub(super) fn blocked(&self, now: Timestamp, settings: &Settings) -> Option<Timestamp> {
+        if self.until > now {
+            if self.canary > now {
+                return Some(self.until.min(self.canary));
+            }
+            return match self.canary {
+                0 => Some(self.until),
+                _ => (self.probe > now).then_some(self.probe),
+            };
+        }
+        (self.half && settings.half_open && self.probe > now).then_some(self.probe)
+    }
+
+    /// Whether a request that goes now is a probe or a canary.
+    pub(super) fn tries(&self, now: Timestamp, settings: &Settings) -> bool {
+        self.until > now || (self.half && settings.half_open)
+    }
+
+    /// A request goes. Answers whether it is a probe or a canary.
+    #[inline]
+    pub(super) fn admit(&mut self, now: Timestamp, settings: &Settings) -> bool {
+        if !self.tries(now, settings) {
+            return false;
+        }
+        if self.until > now {
+            self.canary = now.saturating_add(settings.canary_ms);
+            self.half = true;
+        }
+        self.probe = now.saturating_add(settings.probe_lease_ms);
+        true
+    }
+
+    /// The request that was admitted as a probe at that time is over.
+    pub(super) fn release(&mut self, admitted: Timestamp, settings: &Settings) {
+        if self.probe == admitted.saturating_add(settings.probe_lease_ms) {
+            self.probe = 0;
+        }
+    }
+
+    /// Whether something failed here since a request of that epoch was admitted.
+    pub(super) fn outdates(&self, epoch: u64) -> bool {
+        self.epoch > epoch
+    }
+
+    /// A request was served. Answers whether this closed it.
+    pub(super) fn succeed(&mut self, epoch: u64) -> bool {
+        if self.outdates(epoch) {
+            return false;
+        }
+        let was_open = self.half;
+        self.level = self.level.saturating_sub(1);
+        self.close();
+        was_open
+    }
+
+    /// Closes it, whatever was.
+    pub(super) fn close(&mut self) {
+        *self = Self {
+            epoch: self.epoch,
+            level: self.level,
+            ..Self::default()
+        };
+    }
+
+    /// Closes it for good: what was admitted before does not count any more.
+    pub(super) fn renew(&mut self, epoch: u64) {
+        *self = Self {
+            epoch,
+            ..Self::default()
+        };
+    }
+
+    /// How long to stay away after a failure for which nobody says how long.
+    pub(super) fn step(&self, backoff: Backoff) -> u64 {
+        backoff.after(self.level)
+    }
+
+    /// A failure: open until `until` at least, and `epoch` failures happened so far.
+    pub(super) fn fail(&mut self, now: Timestamp, failure: Failure, settings: &Settings) {
+        self.level = self.level.saturating_add(u8::from(failure.step));
+        if failure.until > self.until {
+            self.until = failure.until;
+            let long = failure.until - now.min(failure.until) > settings.canary_ms;
+            self.canary = if long { now + settings.canary_ms } else { 0 };
+        }
+        self.epoch = failure.epoch;
+        self.half = true;
+        self.reason = Some(failure.reason);
+    }
+
+    /// Takes over what another process learned, which can only lengthen.
+    pub(super) fn merge(&mut self, now: Timestamp, failure: Failure, settings: &Settings) {
+        if failure.until > self.until {
+            self.fail(now, failure, settings);
+        }
+    }
+}
+
+/// What opens a breaker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) until: Timestamp,
+    pub(super) epoch: u64,
+    /// Whether the backoff grows.
+    pub(super) step: bool,
+    pub(super) reason: Class,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(until: Timestamp, epoch: u64) -> Failure {
+        Failure {
+            until,
+            epoch,
+            step: false,
+            reason: Class::Rate,
+        }
+    }
+
+    #[test]
+    fn one_probe_at_a_time_after_the_wait() {
+        let settings = Settings::default();
+        let mut breaker = Breaker::default();
+        breaker.fail(0, open(1_000, 1), &settings);
+        assert_eq!(breaker.blocked(999, &settings), Some(1_000));
+        assert_eq!(breaker.blocked(1_000, &settings), None);
+        assert!(breaker.admit(1_000, &settings));
+        let lease = 1_000 + settings.probe_lease_ms;
+        assert_eq!(breaker.blocked(1_001, &settings), Some(lease));
+        breaker.release(900, &settings);
+        assert_eq!(breaker.blocked(1_001, &settings), Some(lease), "another's");
+        assert!(breaker.succeed(1));
+        assert!(breaker.is_clean());
+    }
+
+    #[test]
+    fn a_stale_outcome_may_lengthen_and_never_closes() {
+        let settings = Settings::default();
+        let mut breaker = Breaker::default();
+        breaker.fail(0, open(60_000, 1), &settings);
+        assert!(!breaker.succeed(0));
+        breaker.fail(10, open(5_000, 2), &settings);
+        assert_eq!(breaker.until, 60_000);
+        breaker.fail(10, open(90_000, 3), &settings);
+        assert_eq!(breaker.until, 90_000);
+    }
+
+    #[test]
+    fn a_long_wait_lets_a_canary_through() {
+        let settings = Settings::default();
+        let mut breaker = Breaker::default();
+        breaker.fail(0, open(86_400_000, 1), &settings);
+        assert_eq!(breaker.blocked(1, &settings), Some(settings.canary_ms));
+        assert_eq!(breaker.blocked(settings.canary_ms, &settings), None);
+        assert!(breaker.admit(settings.canary_ms, &settings));
+        let next = breaker.blocked(settings.canary_ms, &settings);
+        assert_eq!(next, Some(2 * settings.canary_ms));
+    }
+}

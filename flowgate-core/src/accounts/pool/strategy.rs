@@ -1,0 +1,256 @@
+//! Which of those that can serve does.
+//!
+//! Up to [`EXACT`] accounts all are compared. Beyond that, comparing strategies look at a few that
+//! chance chose, which spreads the load nearly as well and takes the same time however many there
+//! are; `fill_first` and `round_robin` are exact always, and `weighted` is in proportion.
+
+use super::Pool;
+use super::account::Slot;
+use super::bitset::Bitset;
+use super::names::mix;
+use super::settings::Strategy;
+use crate::Timestamp;
+
+/// Up to that many accounts all are compared.
+const EXACT: usize = 64;
+/// How many chance chooses beyond that.
+const SAMPLES: usize = 4;
+/// How much one more request under way counts, of 1.
+const INFLIGHT_PRESSURE: f64 = 0.01;
+
+/// Those that can serve, of one tier.
+pub(super) struct Candidates<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) ready: &'a Bitset,
+    pub(super) blocked: Option<&'a Bitset>,
+    pub(super) apart: Option<&'a Bitset>,
+    pub(super) exclude: &'a [Slot],
+    pub(super) tokens: u32,
+    pub(super) now: Timestamp,
+}
+
+impl Candidates<'_> {
+    #[inline]
+    fn word(&self, word: usize) -> u64 {
+        let mut bits = self.ready.word(word);
+        if let Some(blocked) = self.blocked {
+            bits &= !blocked.word(word);
+        }
+        if let Some(apart) = self.apart {
+            bits &= !apart.word(word);
+        }
+        bits
+    }
+
+    /// Whether the rest is right, too: the budget, and that the caller does not exclude it.
+    #[inline]
+    fn admits(&self, index: u32) -> bool {
+        let account = &self.pool.accounts[index as usize];
+        self.pool.spent(account, self.tokens, self.now).is_none()
+            && !self.exclude.iter().any(|slot| slot.index == index)
+    }
+
+    /// The first from `from` on.
+    #[inline]
+    fn next(&self, from: u32) -> Option<u32> {
+        let mut word = from as usize / 64;
+        let mut bits = self.word(word) & (u64::MAX << (from % 64));
+        loop {
+            while bits != 0 {
+                let index = word as u32 * 64 + bits.trailing_zeros();
+                if self.admits(index) {
+                    return Some(index);
+                }
+                bits &= bits - 1;
+            }
+            word = self.ready.next_word(word + 1)?;
+            bits = self.word(word);
+        }
+    }
+
+    /// The first from `from` on, or else the first of all.
+    #[inline]
+    fn next_around(&self, from: u32) -> Option<u32> {
+        self.next(from)
+            .or_else(|| self.next(0).filter(|_| from > 0))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let after = |index: &u32| self.next(index + 1);
+        std::iter::successors(self.next(0), after)
+    }
+}
+
+/// What a strategy remembers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// The place after the one that served last.
+    pub(super) cursor: u32,
+    pub(super) random: u64,
+    /// How far each account is ahead of its share, and who is in the round.
+    pub(super) ahead: Vec<i64>,
+    in_round: Bitset,
+}
+
+impl Memory {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            random: mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)),
+            ..Self::default()
+        }
+    }
+
+    /// An account is gone.
+    pub(super) fn forget(&mut self, index: u32) {
+        self.set_ahead(index, 0);
+    }
+
+    /// How far the accounts are ahead that are.
+    pub(super) fn shares(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.in_round
+            .iter()
+            .map(|index| (index, self.ahead[index as usize]))
+    }
+
+    /// Says how far an account is ahead.
+    pub(super) fn set_ahead(&mut self, index: u32, ahead: i64) {
+        if index as usize >= self.ahead.len() {
+            if ahead == 0 {
+                return;
+            }
+            self.ahead.resize(index as usize + 1, 0);
+        }
+        self.ahead[index as usize] = ahead;
+        self.in_round.put(index, ahead != 0);
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.random)
+    }
+
+    /// A random number below another, which is below 2^32.
+    #[inline]
+    fn below(&mut self, end: u64) -> u64 {
+        ((self.random() >> 32) * end) >> 32
+    }
+
+    #[inline]
+    pub(super) fn choose(&mut self, by: Strategy, candidates: &Candidates<'_>) -> Option<u32> {
+        if candidates.ready.len() == 0 {
+            return None;
+        }
+        let pool = candidates.pool;
+        let account = |index: u32| &pool.accounts[index as usize];
+        match by {
+            Strategy::FillFirst => candidates.next(0),
+            Strategy::RoundRobin => self.in_turn(candidates),
+            Strategy::Weighted => self.in_proportion(candidates),
+            Strategy::LeastInflight => self.least(candidates, |index| {
+                let account = account(index);
+                (u64::from(account.inflight), account.last_used)
+            }),
+            Strategy::Lru => self.least(candidates, |index| (account(index).last_used, 0)),
+            Strategy::DrainSoonest => self.least(candidates, |index| {
+                let budget = pool.budgets.get(account(index).budget as usize);
+                let reset = budget.and_then(|budget| budget.soonest_reset(candidates.now));
+                (reset.unwrap_or(Timestamp::MAX), u64::from(index))
+            }),
+            Strategy::Auto => self.least(candidates, |index| {
+                let pressure = pool.pressure(index, candidates.tokens, candidates.now);
+                // In millionths, and never below zero.
+                (((pressure + 2.0) * 1e6) as u64, account(index).last_used)
+            }),
+        }
+    }
+
+    fn in_turn(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
+        let index = candidates.next_around(self.cursor)?;
+        self.cursor = index + 1;
+        Some(index)
+    }
+
+    /// The one with the least key, and the first of several: of all, or of a few.
+    #[inline]
+    fn least<K: Ord>(
+        &mut self,
+        candidates: &Candidates<'_>,
+        key: impl Fn(u32) -> K,
+    ) -> Option<u32> {
+        if candidates.ready.len() <= EXACT {
+            return candidates.iter().min_by_key(|index| key(*index));
+        }
+        let all = candidates.pool.accounts.len() as u64;
+        let mut best: Option<(K, u32)> = None;
+        for _ in 0..SAMPLES {
+            let from = self.below(all) as u32;
+            let index = candidates.next_around(from)?;
+            let key = key(index);
+            if best.as_ref().is_none_or(|(least, _)| key < *least) {
+                best = Some((key, index));
+            }
+        }
+        best.map(|(_, index)| index)
+    }
+
+    /// Smooth weighted round robin, as nginx does it: everybody advances by its weight, and who is
+    /// farthest goes and pays for all.
+    fn in_proportion(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
+        if candidates.ready.len() > EXACT {
+            return self.by_lot(candidates);
+        }
+        let weight = |index: u32| i64::from(candidates.pool.accounts[index as usize].weight);
+        let gone = self.in_round.iter().filter(|index| {
+            let word = candidates.word(*index as usize / 64);
+            word >> (index % 64) & 1 == 0 || !candidates.admits(*index)
+        });
+        for index in gone.collect::<Vec<_>>() {
+            self.set_ahead(index, 0);
+        }
+        let mut total = 0;
+        let mut best: Option<(i64, u32)> = None;
+        for index in candidates.iter() {
+            let known = self.ahead.get(index as usize).copied().unwrap_or(0);
+            let ahead = known + weight(index);
+            self.set_ahead(index, ahead);
+            total += weight(index);
+            if best.is_none_or(|(most, _)| ahead > most) {
+                best = Some((ahead, index));
+            }
+        }
+        let (ahead, index) = best?;
+        self.set_ahead(index, ahead - total);
+        Some(index)
+    }
+
+    /// By lot, in proportion to the weights.
+    fn by_lot(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
+        let all = candidates.pool.accounts.len() as u64;
+        let heaviest = candidates.pool.heaviest.max(1);
+        let mut last = None;
+        for _ in 0..64 {
+            let from = self.below(all) as u32;
+            let index = candidates.next_around(from)?;
+            let weight = u64::from(candidates.pool.accounts[index as usize].weight);
+            if self.below(heaviest.into()) < weight {
+                return Some(index);
+            }
+            last = Some(index);
+        }
+        last
+    }
+}
+
+impl Pool {
+    /// The pressure under which an account is: about 0 if it is fresh, about 1 if it is used up.
+    #[inline]
+    pub(super) fn pressure(&self, index: u32, tokens: u32, now: Timestamp) -> f64 {
+        let account = &self.accounts[index as usize];
+        let share = f64::from(account.inflight) / f64::from(account.weight.max(1));
+        let load = (INFLIGHT_PRESSURE * share).min(0.5);
+        match self.budgets.get(account.budget as usize) {
+            Some(budget) if self.settings.admission => load + budget.pressure(now, tokens),
+            _ => load,
+        }
+    }
+}
