@@ -5,6 +5,7 @@ mod classify;
 mod headers;
 mod moment;
 mod pool;
+mod quota;
 mod quota_view;
 
 pub use class::{Action, Class, Classification, Scope, Transport};

@@ -2,6 +2,7 @@
 
 use super::super::headers::{Dialect, Dimension, Field, Headers, Name, UnifiedField, text};
 use super::super::moment::{self, Wait, plausible};
+use super::super::quota::is_refusal;
 use crate::Timestamp;
 
 /// What the headers say about limits.
@@ -40,16 +41,7 @@ struct Bucket<'h> {
 impl Window<'_> {
     /// Whether it refuses requests.
     pub(super) fn is_spent(&self) -> bool {
-        const SPENT: [&str; 5] = [
-            "rejected",
-            "blocked",
-            "payment_required",
-            "queueing_hard",
-            "rate_limited",
-        ];
-        SPENT
-            .iter()
-            .any(|spent| self.status.eq_ignore_ascii_case(spent))
+        is_refusal(self.status)
     }
 
     /// `allowed`, `allowed_warning`

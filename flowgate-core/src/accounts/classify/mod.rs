@@ -17,7 +17,7 @@ pub use rules::{Rule, RuleError, Rules};
 
 use self::frame::Frame;
 use self::limits::Limits;
-use self::phrases::Phrases;
+use self::phrases::{Phrases, Says};
 use super::class::{Action, Class, Classification, Scope, Transport};
 use super::headers::{Headers, Name};
 use super::moment::plausible;
@@ -174,68 +174,6 @@ const RATE_CODES: [&str; 2] = ["rate_limit_error", "rate_limit_exceeded"];
 const SERVER_ERRORS: [&str; 3] = ["api_error", "internal_server_error", "server_error"];
 const USAGE_LIMIT: [&str; 1] = ["usage_limit_reached"];
 
-/// The credential is gone, and no refresh brings it back.
-const DEAD: [&str; 12] = [
-    "account has been deactivated",
-    "account_deactivated",
-    "account_deleted",
-    "account_suspended",
-    "app_session_terminated",
-    "consumer_suspended",
-    "invalid_grant",
-    "organization has been disabled",
-    "refresh_token_expired",
-    "refresh_token_invalidated",
-    "refresh_token_reused",
-    "token_invalidated",
-];
-
-/// Google answers 400 to a key that it does not know.
-const BAD_KEY: [&str; 3] = ["api key expired", "api key not valid", "api_key_invalid"];
-
-const NO_MODEL: [&str; 8] = [
-    "model is not supported",
-    "model not supported",
-    "model unavailable",
-    "model_not_supported",
-    "requested model is not supported",
-    "requested model is unavailable",
-    "requested model is unsupported",
-    "unsupported model",
-];
-const NO_MODEL_FOR_YOU: [&str; 2] = [
-    "not available for your account",
-    "not available for your plan",
-];
-
-const CHALLENGES: [&str; 3] = ["cf-mitigated", "challenge-platform", "cloudflare challenge"];
-
-/// One model has no capacity, at Google and at Codex.
-const NO_CAPACITY: [&str; 2] = ["model_capacity_exhausted", "selected model is at capacity"];
-
-/// OpenAI's answer to an item of a conversation that was not stored.
-const NOT_STORED: &str = "items are not persisted when `store` is set to false";
-
-/// What is spent is a budget, not a minute.
-const SPENT: [&str; 9] = [
-    "billing_hard_limit",
-    "credit balance is too low",
-    "insufficient balance",
-    "insufficient_g1_credits_balance",
-    "insufficient_quota",
-    "monthly usage limit",
-    "quota exhausted",
-    "quota_exhausted",
-    "usage limit reached",
-];
-
-/// A fast mode costs extra, and the request need not ask for it.
-const FAST: [&str; 3] = [
-    "credits are required",
-    "fast request rejected",
-    "usage credits",
-];
-
 /// Says what an answer means: pure, total, and bounded in time by [`SCANNED`].
 ///
 /// * `answer`: what came back.
@@ -262,10 +200,10 @@ const FAST: [&str; 3] = [
 /// RFC 9110, `Retry-After`.
 pub fn classify(answer: &Answer<'_>, now: Timestamp, rules: &Rules) -> Classification {
     let body = &answer.body[..answer.body.len().min(SCANNED)];
-    rules.apply(answer, body, judge(answer, body, now))
+    rules.apply(answer, body, judge(answer, body, now, rules))
 }
 
-fn judge(answer: &Answer<'_>, body: &[u8], now: Timestamp) -> Classification {
+fn judge(answer: &Answer<'_>, body: &[u8], now: Timestamp, rules: &Rules) -> Classification {
     let status = answer.status.unwrap_or(0);
     if answer.transport == Some(Transport::Cancelled) || status == 499 {
         return Class::ClientCancelled.usual();
@@ -289,7 +227,7 @@ fn judge(answer: &Answer<'_>, body: &[u8], now: Timestamp) -> Classification {
             provider: Provider::of(answer.provider),
             headers: answer.headers,
             frame: &frame,
-            text: Phrases::new(lower),
+            text: Phrases::new(lower, rules.lexicon()),
             now,
         };
         case.decide()
@@ -307,8 +245,7 @@ fn is_error(frame: &Frame) -> bool {
     let words = &frame.document;
     frame.has_error
         || words.kind.is_one_of(&["error", "response.failed"])
-        || words.kind.is_one_of(&OVERLOADED_TYPES)
-        || words.kind.is_one_of(&RATE_CODES)
+        || words.kind.as_bytes().ends_with(b"_error")
         || words.kind.is_one_of(&USAGE_LIMIT)
         || words.code.is_one_of(&OVERLOADED_CODES)
         || words.code.is_one_of(&RATE_CODES)
@@ -384,8 +321,7 @@ impl Case<'_> {
     /// Whether there is no capacity, and for whom.
     fn lacks_capacity(&self) -> Option<Scope> {
         let words = &self.frame.error;
-        let said = self.text.has("capacity");
-        if said && self.text.has_any(&NO_CAPACITY) {
+        if self.text.says(Says::NoCapacity) {
             return Some(Scope::Model);
         }
         let overloaded = self.status == 529
@@ -410,19 +346,18 @@ impl Case<'_> {
     fn about_the_account(&self) -> Option<Class> {
         let (status, text) = (self.status, self.text);
         match status {
-            400 | 401 | 403 if text.has_any(&DEAD) => return Some(Class::AuthDead),
+            400 | 401 | 403 if text.says(Says::Dead) => return Some(Class::AuthDead),
             401 => return Some(Class::Auth),
-            400 if text.has_any_with("api", &BAD_KEY) => return Some(Class::Auth),
+            400 if text.says(Says::BadKey) => return Some(Class::Auth),
             402 => return Some(Class::Payment),
             _ => {}
         }
-        let broke = text.has_any_with("balance", &["credit balance is too low"])
-            || status != 429 && text.has_any_with("balance", &["insufficient balance"]);
+        let broke = text.says(Says::Broke) || status != 429 && text.says(Says::NoBalance);
         match status {
             _ if broke => Some(Class::Payment),
             403 | 503 if self.is_challenge() => Some(Class::Challenge),
             // OpenRouter's moderation.
-            403 if text.has("input was flagged") => Some(Class::RequestFault),
+            403 if text.says(Says::Flagged) => Some(Class::RequestFault),
             403 => Some(Class::Forbidden),
             _ => None,
         }
@@ -433,8 +368,8 @@ impl Case<'_> {
         self.headers
             .each(&mut |name, _| mitigated |= Name::of(name) == Some(Name::Mitigated));
         mitigated
-            || self.text.has_any(&CHALLENGES)
-            || self.text.has_any_with("cloudflare", &["<html"])
+            || self.text.says(Says::Challenge)
+            || self.text.says(Says::Cloudflare) && self.text.says(Says::Html)
     }
 
     /// A 429, or what means the same.
@@ -444,7 +379,8 @@ impl Case<'_> {
             return spent;
         }
         let text = self.text;
-        if text.has("fast") && text.has_any(&FAST) || text.has("extra usage is required") {
+        let extra = text.says(Says::FastMode) && text.says(Says::CreditsRequired);
+        if extra || text.says(Says::ExtraUsage) {
             return Class::Entitlement.usual();
         }
         if self
@@ -514,12 +450,14 @@ impl Case<'_> {
         if usage || wait.is_some_and(|wait| wait >= QUOTA_FROM_MS) {
             return Class::Quota;
         }
-        let google_day = || self.provider == Provider::Google && text.has("perday");
-        let spent = text.has_any(&SPENT) || google_day();
-        let only_rate = || text.has("rate_limit_exceeded") && !text.has("quota_exhausted");
-        if spent && !only_rate() {
+        let google_day = || self.provider == Provider::Google && text.says(Says::DaySpent);
+        let spent = || {
+            let said = text.says(Says::Spent) || text.says(Says::NoBalance) || google_day();
+            said && !text.says(Says::OnlyRate)
+        };
+        if text.says(Says::QuotaExhausted) || spent() {
             Class::Quota
-        } else if wait.is_none() && text.has("concurren") {
+        } else if wait.is_none() && text.says(Says::Concurrency) {
             Class::Concurrency
         } else {
             Class::Rate
@@ -529,13 +467,12 @@ impl Case<'_> {
     /// Everything else: the model, the request, or the provider.
     fn about_the_request(&self) -> Class {
         let (status, text, words) = (self.status, self.text, &self.frame.error);
-        let no_model =
-            || text.has("model") && text.has_any(&NO_MODEL) || text.has_any(&NO_MODEL_FOR_YOU);
+        let no_model = || text.says(Says::NoModel);
         let at_fault = words.code.is_one_of(&REQUEST_CODES) || words.kind.is_one_of(&REQUEST_TYPES);
         match status {
             400 | 422 if no_model() => Class::ModelUnsupported,
-            404 if text.has(NOT_STORED) => Class::RequestFault,
-            404 if text.has("model_not_found") || text.misses_model() => Class::ModelUnsupported,
+            404 if text.says(Says::NotStored) => Class::RequestFault,
+            404 if text.says(Says::ModelNotFound) || text.misses_model() => Class::ModelUnsupported,
             404 => Class::NotFound,
             _ if at_fault => Class::RequestFault,
             // 406, 411, 414, 415, 416 and 431 are about how a request is written, too.

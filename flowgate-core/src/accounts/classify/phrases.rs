@@ -1,96 +1,275 @@
 //! What error messages say in words, and when they say to come back.
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::super::moment::{self, Wait};
 use crate::Timestamp;
 
+/// What a phrase says, wherever it stands in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// The credential is gone, and no refresh brings it back.
+    Dead,
+    /// The key is not known. Google says so with 400.
+    BadKey,
+    /// The money is spent, behind any status.
+    Broke,
+    /// The money is spent, or at 429 a budget.
+    NoBalance,
+    /// A budget is spent.
+    Spent,
+    /// A budget is spent, says Google.
+    QuotaExhausted,
+    /// A budget of a day is spent, as Google names it.
+    DaySpent,
+    /// It is a rate, whatever else is said.
+    OnlyRate,
+    /// A challenge stands before the provider.
+    Challenge,
+    Cloudflare,
+    Html,
+    /// One model has no capacity, at Google and at Codex.
+    NoCapacity,
+    /// The account does not serve the model.
+    NoModel,
+    /// There is no such model.
+    ModelNotFound,
+    /// An item of a conversation was not stored, says OpenAI.
+    NotStored,
+    /// The moderation of OpenRouter.
+    Flagged,
+    FastMode,
+    CreditsRequired,
+    /// Long contexts cost extra, says Anthropic.
+    ExtraUsage,
+    Concurrency,
+    /// A duration follows.
+    When,
+    /// A moment follows: Claude Code reports a spent subscription as `limit reached|1700000000`.
+    Until,
+}
+
+/// Phrases that mean the same and have a stem in common, so that the text is searched once.
+pub(super) const PHRASES: [(Says, &str, &[&str]); 36] = {
+    use Says::*;
+    [
+        (
+            Dead,
+            "account",
+            &[
+                "account has been deactivated",
+                "account_deactivated",
+                "account_deleted",
+                "account_suspended",
+            ],
+        ),
+        (
+            Dead,
+            "token",
+            &[
+                "refresh_token_expired",
+                "refresh_token_invalidated",
+                "refresh_token_reused",
+                "token_invalidated",
+            ],
+        ),
+        (Dead, "invalid_grant", &[]),
+        (Dead, "organization has been disabled", &[]),
+        (Dead, "consumer_suspended", &[]),
+        (Dead, "app_session_terminated", &[]),
+        (BadKey, "api key", &["api key expired", "api key not valid"]),
+        (BadKey, "api_key_invalid", &[]),
+        (Broke, "credit balance is too low", &[]),
+        (NoBalance, "insufficient balance", &[]),
+        (
+            Spent,
+            "limit",
+            &[
+                "billing_hard_limit",
+                "monthly usage limit",
+                "usage limit reached",
+                "usage_limit_reached",
+            ],
+        ),
+        (Spent, "quota", &["insufficient_quota", "quota exhausted"]),
+        (QuotaExhausted, "quota_exhausted", &[]),
+        (Spent, "insufficient_g1_credits_balance", &[]),
+        (DaySpent, "perday", &[]),
+        (OnlyRate, "rate_limit_exceeded", &[]),
+        (
+            Challenge,
+            "challenge",
+            &["challenge-platform", "cloudflare challenge"],
+        ),
+        (Challenge, "cf-mitigated", &[]),
+        (Cloudflare, "cloudflare", &[]),
+        (Html, "<html", &[]),
+        (
+            NoCapacity,
+            "capacity",
+            &["model_capacity_exhausted", "selected model is at capacity"],
+        ),
+        (
+            NoModel,
+            "model",
+            &[
+                "model is not supported",
+                "model not supported",
+                "model unavailable",
+                "model_not_supported",
+                "requested model is unavailable",
+                "requested model is unsupported",
+                "unsupported model",
+            ],
+        ),
+        (
+            NoModel,
+            "not available for your",
+            &[
+                "not available for your account",
+                "not available for your plan",
+            ],
+        ),
+        (ModelNotFound, "model_not_found", &[]),
+        (
+            NotStored,
+            "items are not persisted when `store` is set to false",
+            &[],
+        ),
+        (Flagged, "input was flagged", &[]),
+        (FastMode, "fast", &[]),
+        (CreditsRequired, "usage credits", &[]),
+        (CreditsRequired, "credits are required", &[]),
+        (CreditsRequired, "fast request rejected", &[]),
+        (ExtraUsage, "extra usage is required", &[]),
+        (Concurrency, "concurren", &[]),
+        (When, "again", &["try again in", "try again after"]),
+        (When, "retry", &["retry in", "retry after"]),
+        (When, "reset", &["reset after", "reset in"]),
+        (Until, "limit reached|", &[]),
+    ]
+};
+
+/// The phrases, ready to be searched for.
+#[derive(Clone, Debug)]
+pub(super) struct Lexicon(Vec<Group>);
+
+#[derive(Clone, Debug)]
+struct Group {
+    says: Says,
+    stem: Finder<'static>,
+    /// Each with the place of the stem in it. None if the stem is the phrase.
+    phrases: Vec<(usize, &'static str)>,
+}
+
+impl Default for Lexicon {
+    fn default() -> Self {
+        let group = |(says, stem, phrases): (Says, &'static str, &'static [&'static str])| Group {
+            says,
+            stem: Finder::new(stem),
+            phrases: phrases
+                .iter()
+                .filter_map(|phrase| Some((phrase.find(stem)?, *phrase)))
+                .collect(),
+        };
+        Self(PHRASES.map(group).into())
+    }
+}
+
+impl Group {
+    /// Where its phrases end.
+    fn ends<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = usize> + 's {
+        self.stem.find_iter(text).filter_map(move |at| {
+            if self.phrases.is_empty() {
+                return Some(at + self.stem.needle().len());
+            }
+            self.phrases.iter().find_map(|(stem, phrase)| {
+                let start = at.checked_sub(*stem)?;
+                let here = text[start..].starts_with(phrase.as_bytes());
+                here.then_some(start + phrase.len())
+            })
+        })
+    }
+}
+
 /// The text of a body in lower case, as far as it is looked at.
 #[derive(Clone, Copy)]
-pub(super) struct Phrases<'t>(&'t [u8]);
+pub(super) struct Phrases<'t> {
+    text: &'t [u8],
+    lexicon: &'t Lexicon,
+}
 
 impl<'t> Phrases<'t> {
-    /// `lower` is in lower case.
-    pub(super) fn new(lower: &'t [u8]) -> Self {
-        Self(lower)
+    /// `text` is in lower case.
+    pub(super) fn new(text: &'t [u8], lexicon: &'t Lexicon) -> Self {
+        Self { text, lexicon }
     }
 
-    pub(super) fn has(self, phrase: &str) -> bool {
-        memmem::find(self.0, phrase.as_bytes()).is_some()
+    /// Whether the text says so.
+    pub(super) fn says(self, says: Says) -> bool {
+        self.ends(says).next().is_some()
     }
 
-    pub(super) fn has_any(self, phrases: &[&str]) -> bool {
-        phrases.iter().any(|phrase| self.has(phrase))
-    }
-
-    /// Whether a phrase is there; they all have the stem in them, so that the text is looked
-    /// through once.
-    pub(super) fn has_any_with(self, stem: &str, phrases: &[&str]) -> bool {
-        self.has(stem) && self.has_any(phrases)
+    /// Where the phrases end that say so.
+    fn ends(self, says: Says) -> impl Iterator<Item = usize> + 't {
+        // An empty text is the usual one.
+        let groups = if self.text.is_empty() {
+            &[]
+        } else {
+            &self.lexicon.0[..]
+        };
+        let groups = groups.iter().filter(move |group| group.says == says);
+        groups.flat_map(move |group| group.ends(self.text))
     }
 
     /// Whether one line says of a model that it is not there.
     pub(super) fn misses_model(self) -> bool {
-        self.0.split(|b| *b == b'\n').any(|line| {
-            memmem::find(line, b"model")
-                .is_some_and(|at| Self(&line[at..]).has_any(&["not found", "does not exist"]))
+        let (model, not_found) = (Finder::new("model"), Finder::new("not found"));
+        let not_there = Finder::new("does not exist");
+        self.text.split(|b| *b == b'\n').any(|line| {
+            model.find(line).is_some_and(|at| {
+                not_found.find(&line[at..]).is_some() || not_there.find(&line[at..]).is_some()
+            })
         })
     }
 
     /// The wait that the message states in words: "try again in 6m0s".
     pub(super) fn wait(self, now: Timestamp) -> Option<Wait> {
-        let spoken = SAYS_WHEN
-            .iter()
-            .filter_map(|phrase| self.wait_after(phrase))
-            .min_by_key(|(at, _)| *at);
-        spoken
+        let spoken = self
+            .ends(Says::When)
+            .filter_map(|at| Some((at, self.duration_at(at)?)));
+        let first = spoken.min_by_key(|(at, _)| *at);
+        first
             .map(|(_, wait)| wait)
             .filter(|wait| *wait > 0 && moment::plausible(*wait).is_some())
-            .or_else(|| self.wait_until_epoch(now))
+            .or_else(|| self.ends(Says::Until).find_map(|at| self.epoch_at(at, now)))
     }
 
-    /// The first place where this phrase is followed by a duration.
-    fn wait_after(self, phrase: &str) -> Option<(usize, Wait)> {
-        memmem::find_iter(self.0, phrase.as_bytes()).find_map(|at| {
-            let rest = self.0[at + phrase.len()..].trim_ascii_start();
-            // A duration is short: what stands further on is not looked at.
-            let rest = &rest[..rest.len().min(LONGEST_DURATION)];
-            let ascii = rest
-                .iter()
-                .position(|b| !b.is_ascii())
-                .unwrap_or(rest.len());
-            let rest = str::from_utf8(&rest[..ascii]).ok()?;
-            let (millis, _) = moment::duration_prefix(rest)?;
-            Some((at, moment::round_up(millis)))
-        })
+    /// The duration that stands here.
+    fn duration_at(self, at: usize) -> Option<Wait> {
+        // A duration is short: what stands further on is not looked at.
+        let end = self.text.len().min(at + LONGEST_DURATION);
+        let rest = self.text[at..end].trim_ascii_start();
+        let ascii = rest.iter().position(|b| !b.is_ascii());
+        let rest = str::from_utf8(&rest[..ascii.unwrap_or(rest.len())]).ok()?;
+        let (millis, _) = moment::duration_prefix(rest)?;
+        Some(moment::round_up(millis))
     }
 
-    /// Claude Code reports a spent subscription as `limit reached|1700000000`.
-    fn wait_until_epoch(self, now: Timestamp) -> Option<Wait> {
-        const MARK: &[u8] = b"limit reached|";
-        let at = memmem::find(self.0, MARK)? + MARK.len();
-        let digits = self.0[at..]
+    /// The time until the moment that stands here, in seconds or milliseconds since the epoch.
+    fn epoch_at(self, at: usize, now: Timestamp) -> Option<Wait> {
+        let digits = self.text[at..]
             .iter()
             .take(13)
             .take_while(|b| b.is_ascii_digit());
         let length = digits.count();
-        let number = str::from_utf8(&self.0[at..at + length]).ok()?;
+        let number = str::from_utf8(&self.text[at..at + length]).ok()?;
         let wait = moment::epoch(number.parse().ok()?, now);
         (length >= 10 && wait > 0 && moment::plausible(wait).is_some()).then_some(wait)
     }
 }
 
 const LONGEST_DURATION: usize = 64;
-
-/// What stands before a duration.
-const SAYS_WHEN: [&str; 6] = [
-    "try again in",
-    "try again after",
-    "retry in",
-    "retry after",
-    "reset after",
-    "reset in",
-];
 
 #[cfg(test)]
 mod tests {
@@ -99,7 +278,7 @@ mod tests {
     const NOW: Timestamp = 1_700_000_000_000;
 
     fn wait(text: &str) -> Option<Wait> {
-        Phrases::new(text.as_bytes()).wait(NOW)
+        Phrases::new(text.as_bytes(), &Lexicon::default()).wait(NOW)
     }
 
     #[test]
@@ -137,8 +316,27 @@ mod tests {
     }
 
     #[test]
+    fn every_phrase_has_its_stem_and_is_found() {
+        let lexicon = Lexicon::default();
+        for (says, stem, phrases) in PHRASES {
+            let itself = [stem];
+            for phrase in if phrases.is_empty() { &itself } else { phrases } {
+                assert!(phrase.contains(stem), "{phrase}");
+                assert_eq!(phrase.to_lowercase(), *phrase);
+                let text = format!("model: {phrase}.");
+                assert!(
+                    Phrases::new(text.as_bytes(), &lexicon).says(says),
+                    "{phrase}"
+                );
+                let cut = &text[..text.len() - 2];
+                assert!(!Phrases::new(cut.as_bytes(), &lexicon).says(says), "{cut}");
+            }
+        }
+    }
+
+    #[test]
     fn a_model_is_missed_in_one_line() {
-        let misses = |text: &str| Phrases::new(text.as_bytes()).misses_model();
+        let misses = |text: &str| Phrases::new(text.as_bytes(), &Lexicon::default()).misses_model();
         assert!(misses("the model `x` does not exist"));
         assert!(misses("a\nmodel: y was not found"));
         assert!(!misses("the model\nwas not found"));

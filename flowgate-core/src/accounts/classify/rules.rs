@@ -4,9 +4,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::super::class::{Action, Class, Classification, Scope};
+use super::phrases::Lexicon;
 use super::{Answer, Provider};
 
-/// Rules of the user, compiled. The first that matches decides; the default has none.
+/// Rules of the user, compiled, beside the tables. The first that matches decides; the default has
+/// none. Make it once, and keep it.
 ///
 /// # Example
 ///
@@ -23,7 +25,10 @@ use super::{Answer, Provider};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Rules(Vec<Compiled>);
+pub struct Rules {
+    rules: Vec<Compiled>,
+    lexicon: Lexicon,
+}
 
 /// One rule: which answers it is about, and what they mean. A condition that is left out always
 /// holds; a part of the meaning that is left out stays as the tables have it.
@@ -91,7 +96,10 @@ impl Rules {
     /// If a regular expression is none, or too large.
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Result<Self, RuleError> {
         let compiled: Result<Vec<_>, _> = rules.into_iter().map(Compiled::new).collect();
-        compiled.map(Self)
+        compiled.map(|rules| Self {
+            rules,
+            lexicon: Lexicon::default(),
+        })
     }
 
     /// The meaning of an answer whose meaning by the tables is known.
@@ -101,8 +109,14 @@ impl Rules {
         body: &[u8],
         usual: Classification,
     ) -> Classification {
-        let rule = self.0.iter().find(|rule| rule.holds(answer, body));
+        let rule = self.rules.iter().find(|rule| rule.holds(answer, body));
         rule.map_or(usual, |rule| rule.rule.meaning(usual))
+    }
+}
+
+impl Rules {
+    pub(super) fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
     }
 }
 

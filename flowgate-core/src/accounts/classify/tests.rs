@@ -81,6 +81,10 @@ fn an_error_inside_a_success_is_an_error() {
             Class::ServerError,
         ),
         (r#"{"error":"something else"}"#, Class::Unknown),
+        (
+            r#"{"code":"invalid_value","type":"invalid_request_error"}"#,
+            Class::RequestFault,
+        ),
     ] {
         assert_eq!(meaning("openai", 200, &[], body).class, class, "{body}");
     }
@@ -561,15 +565,10 @@ fn only_the_start_of_a_body_is_looked_at() {
 
 /// Pieces of bodies and headers that mean something, in any order.
 fn pieces() -> impl Strategy<Value = String> {
-    let words = [
-        SPENT.as_slice(),
-        &DEAD,
-        &NO_MODEL,
-        &FAST,
-        &CHALLENGES,
-        &NO_CAPACITY,
-    ]
-    .concat();
+    let words: Vec<_> = phrases::PHRASES
+        .iter()
+        .flat_map(|(_, stem, phrases)| phrases.iter().chain([stem]).copied())
+        .collect();
     let piece = prop_oneof![
         proptest::sample::select(words).prop_map(str::to_owned),
         proptest::sample::select(vec![
