@@ -7,5 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod invariants;
+mod pairs;
 mod scenarios;
 mod sim;

@@ -2,7 +2,6 @@
 //! action for what must never be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use flowgate_core::supervise::{
     Action, Command, Condition, Event, ExitStatus, Found, Gate, Gen, Millis, Notice, Overlap,
@@ -23,6 +22,8 @@ pub(crate) struct Process {
     pub(crate) termed: bool,
     probed_ok: bool,
     since: Millis,
+    /// How long it may take to stop, without drain and kill.
+    timeout: Millis,
 }
 
 #[derive(Clone)]
@@ -275,7 +276,11 @@ impl Sim {
                 generation,
                 found: Found::Alive { ready, .. },
             } => {
+                // One that is in no configuration is stopped by the defaults.
+                let known = self.machine.specs().into_iter();
+                let mut known = known.filter(|spec| spec.name == *service);
                 let process = Process {
+                    timeout: known.next().map_or(10_000, |_| 3_000),
                     lives: true,
                     probed_ok: *ready,
                     since: self.now,
@@ -295,15 +300,7 @@ impl Sim {
         }
         match command {
             Command::Start(selection) | Command::Restart(selection) => {
-                let mut reached: Vec<ServiceId> = self.selected(selection);
-                let mut next = 0;
-                while let Some(id) = reached.get(next).cloned() {
-                    next += 1;
-                    if let Some(spec) = self.specs.get(&id) {
-                        reached.extend(spec.depends_on.iter().map(|needed| needed.service.clone()));
-                        self.may_spawn.insert(id);
-                    }
-                }
+                self.may_spawn_with_needs(self.selected(selection));
             }
             Command::Stop(selection) => {
                 for id in self.selected(selection) {
@@ -320,18 +317,24 @@ impl Sim {
                 for id in old.keys().filter(|id| !self.specs.contains_key(*id)) {
                     self.may_spawn.remove(id);
                 }
-                for spec in self.specs.values() {
-                    if !running.iter().any(|known| known.name == spec.name) {
-                        self.may_spawn.insert(spec.name.clone());
-                        let needed = spec.depends_on.iter();
-                        self.may_spawn
-                            .extend(needed.map(|needed| needed.service.clone()));
-                    }
-                }
+                let names = self.specs.keys();
+                let new = names.filter(|name| running.iter().all(|known| known.name != **name));
+                self.may_spawn_with_needs(new.cloned().collect());
             }
             Command::Shutdown { .. } => {
                 self.shutdown = true;
                 self.may_spawn.clear();
+            }
+        }
+    }
+
+    fn may_spawn_with_needs(&mut self, mut reached: Vec<ServiceId>) {
+        let mut next = 0;
+        while let Some(id) = reached.get(next).cloned() {
+            next += 1;
+            if let Some(spec) = self.specs.get(&id) {
+                reached.extend(spec.depends_on.iter().map(|needed| needed.service.clone()));
+                self.may_spawn.insert(id);
             }
         }
     }
@@ -389,6 +392,7 @@ impl Sim {
                 self.look_at_spawn(service, generation, spec, before);
                 let process = Process {
                     asked: true,
+                    timeout: 3_000,
                     ..Process::default()
                 };
                 self.processes.insert(key, process);
@@ -621,9 +625,10 @@ impl Sim {
                 let since = self.stopping.get(&key).copied().unwrap_or(self.now);
                 let process = self.processes.get(&key);
                 let since = since.max(process.map_or(0, |process| process.since));
-                let longest = Duration::from_secs(3) + Duration::from_millis(700 + 100 + 2_000);
+                // Drain, stop timeout, grace for what is left, kill.
+                let longest = 700 + process.map_or(0, |process| process.timeout) + 500 + 2_000;
                 assert!(
-                    u128::from(self.now - since) <= longest.as_millis(),
+                    self.now - since <= longest,
                     "I8: {key:?} takes {} ms to stop",
                     self.now - since
                 );
@@ -635,7 +640,6 @@ impl Sim {
 
     /// Everything that can happen to processes as they are, for a good system: what was asked for
     /// is done, and what was killed is gone. True if something did.
-    #[expect(dead_code, reason = "the invariants use it")]
     pub(crate) fn oblige(&mut self) -> bool {
         if let Some((service, generation)) = self.ports.first().cloned() {
             self.step(process(

@@ -321,23 +321,28 @@ impl Instance {
 
     /// The leader ended: what it left behind is told to end as well.
     pub(super) fn exited(&mut self, cx: &mut Context<'_>, status: ExitStatus, lines: Vec<String>) {
+        self.last_lines = lines;
+        if self.note_exit(cx, status) {
+            self.act(cx, ProcessAction::Sweep(Signal::Term));
+        }
+    }
+
+    /// True if it is swept from now on.
+    fn note_exit(&mut self, cx: &mut Context<'_>, status: ExitStatus) -> bool {
         let expected = matches!(self.state, State::Stopping { .. } | State::Error { .. });
         self.exit = Some(status);
-        self.last_lines = lines;
         self.tell(cx, What::Exited { status, expected });
-        match self.state {
-            State::Stopping {
-                phase: Phase::Kill, ..
-            }
-            | State::Error { .. } => {}
-            _ => {
-                let why = self.why();
-                self.stop_probes(cx);
-                let grace = millis(self.spec.stop.orphan_grace);
-                self.enter(Phase::Sweep, why, Some(cx.now + grace));
-                self.act(cx, ProcessAction::Sweep(Signal::Term));
-            }
+        let killed = State::Stopping {
+            why: self.why(),
+            phase: Phase::Kill,
+        };
+        let sweeps = self.state != killed && !matches!(self.state, State::Error { .. });
+        if sweeps {
+            let (why, grace) = (self.why(), millis(self.spec.stop.orphan_grace));
+            self.stop_probes(cx);
+            self.enter(Phase::Sweep, why, Some(cx.now + grace));
         }
+        sweeps
     }
 
     /// Kills all of it.
@@ -381,7 +386,7 @@ impl Instance {
     pub(super) fn gone(&mut self, cx: &mut Context<'_>) {
         if self.exit.is_none() {
             // Who lost sight of the leader still sees that nobody is left.
-            self.exited(cx, ExitStatus::Unknown, Vec::new());
+            self.note_exit(cx, ExitStatus::Unknown);
         }
         self.process = None;
         self.deadline = None;

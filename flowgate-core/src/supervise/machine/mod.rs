@@ -14,7 +14,7 @@ use super::action::Action;
 use super::event::{Command, Event, Found, Selection};
 use super::graph::Services;
 use super::notice::What;
-use super::spec::{Condition, Dependency, OnLoss, ServiceId, ServiceSpec, fnv1a};
+use super::spec::{Condition, Dependency, Gen, OnLoss, ServiceId, ServiceSpec, fnv1a};
 use super::state::{Gate, Phase, Reason, ServiceStatus, State, Want, Why};
 
 /// Keeps services as they shall be: it is told what happened, and says what to do.
@@ -41,6 +41,8 @@ use super::state::{Gate, Phase, Reason, ServiceStatus, State, Want, Why};
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     services: BTreeMap<ServiceId, Service>,
+    /// The last generations of services that are no more: one that comes again goes on from there.
+    past: BTreeMap<ServiceId, Gen>,
     seed: u64,
     shutting_down: bool,
     finished: bool,
@@ -63,6 +65,7 @@ impl Supervisor {
     pub fn new(services: Services, seed: u64, out: &mut Vec<Action>) -> Self {
         let mut supervisor = Self {
             services: BTreeMap::new(),
+            past: BTreeMap::new(),
             seed,
             shutting_down: false,
             finished: false,
@@ -140,7 +143,8 @@ impl Supervisor {
 
     fn add(&mut self, cx: &mut Context<'_>, spec: &Arc<ServiceSpec>) {
         let seed = self.seed ^ fnv1a(spec.name.as_str().as_bytes());
-        let service = Service::new(Arc::clone(spec), seed);
+        let past = self.past.get(&spec.name).copied().unwrap_or_default();
+        let service = Service::new(Arc::clone(spec), seed, past);
         service.tell(cx, What::Added);
         self.services.insert(spec.name.clone(), service);
     }
@@ -296,10 +300,11 @@ impl Supervisor {
             changed |= settle_one(service, cx, &facts, waits);
         }
         let before = self.services.len();
-        self.services.retain(|_, service| {
+        self.services.retain(|id, service| {
             let gone = service.removed && !service.main.alive() && service.second.is_none();
             if gone {
                 service.tell(cx, What::Removed);
+                self.past.insert(id.clone(), service.generation());
             }
             !gone
         });

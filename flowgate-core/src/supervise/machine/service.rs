@@ -57,9 +57,9 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(spec: Arc<ServiceSpec>, seed: u64) -> Self {
+    pub(super) fn new(spec: Arc<ServiceSpec>, seed: u64, generation: Gen) -> Self {
         Self {
-            main: Instance::new(Arc::clone(&spec), 0, State::Stopped),
+            main: Instance::new(Arc::clone(&spec), generation, State::Stopped),
             spec,
             want: Want::Down,
             second: None,
@@ -67,7 +67,7 @@ impl Service {
             met: false,
             restart_when_met: false,
             told: PublicState::Stopped,
-            generation: 0,
+            generation,
             restarts: Restarts::new(seed),
             held: None,
             restart_again: false,
@@ -198,7 +198,7 @@ impl Service {
     /// It shall be something else from now on.
     pub(super) fn apply(&mut self, cx: &mut Context<'_>, spec: Arc<ServiceSpec>) {
         self.removed = false;
-        if self.spec == spec && self.main.spec == spec {
+        if self.spec == spec {
             return;
         }
         if self.spec.depends_on != spec.depends_on {
@@ -248,12 +248,14 @@ impl Service {
             None if self.main.generation == generation => &mut self.main,
             None => return false,
         };
-        let waits = matches!(
-            instance.state,
-            State::Waiting {
-                gate: Gate::Port { .. }
-            }
-        );
+        // Until it is asked again, an answer about the port is none.
+        let waits = instance.deadline.is_none()
+            && matches!(
+                instance.state,
+                State::Waiting {
+                    gate: Gate::Port { .. }
+                }
+            );
         match event {
             ProcessEvent::PortFree if waits => self.port_is_free(cx),
             ProcessEvent::PortBusy { owner } if waits => self.port_is_busy(cx, owner),
@@ -702,6 +704,10 @@ impl Service {
             generation: self.main.generation,
             what,
         }));
+    }
+
+    pub(super) fn generation(&self) -> Gen {
+        self.generation
     }
 
     pub(super) fn public(&self) -> PublicState {
