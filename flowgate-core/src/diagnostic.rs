@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Span {
     /// First line.
     pub line: u32,
@@ -30,6 +31,11 @@ impl Span {
 
 /// How bad a [`Diagnostic`] is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(
+    feature = "uniffi",
+    derive(uniffi::Enum),
+    uniffi(name = "DiagnosticSeverity")
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The document cannot be used.
@@ -49,6 +55,7 @@ impl fmt::Display for Severity {
 
 /// A second place that belongs to a [`Diagnostic`], such as the first of two equal keys.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Related {
     /// What is there.
     pub message: String,

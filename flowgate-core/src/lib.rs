@@ -33,12 +33,15 @@
 //! * `runtime`: the drivers, which read and write files and run credential commands.
 //! * `http`: the drivers that speak HTTP. `process`: the supervisor. `redis`: shared account pools.
 //! * `schema`: [`config::json_schema`](config), generated from the types.
+//! * `uniffi`: the surface for Kotlin, Swift and Ruby.
 
 #![forbid(unsafe_code)]
 
 pub mod accounts;
 pub mod config;
 pub mod diagnostic;
+#[cfg(feature = "uniffi")]
+pub mod ffi;
 pub mod guard;
 pub mod profile;
 pub mod redact;
@@ -46,6 +49,9 @@ pub mod redact;
 pub mod runtime;
 pub mod supervise;
 pub mod yaml;
+
+#[cfg(feature = "uniffi")]
+uniffi::setup_scaffolding!("flowgate");
 
 /// A moment, in milliseconds since 1970-01-01 00:00 UTC.
 pub type Timestamp = u64;

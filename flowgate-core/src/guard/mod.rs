@@ -80,15 +80,18 @@ pub const LONGEST: usize = 1 << 20;
 
 /// What the guard must be told about the place where a command will run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Context {
     /// Absolute path of the directory the command starts in: the project.
     pub cwd: String,
     /// Absolute path of the user's home.
     pub home: String,
     /// Other directories that belong to the project.
+    #[cfg_attr(feature = "uniffi", uniffi(default = []))]
     pub roots: Vec<String>,
     /// Milliseconds since the Unix epoch, for allowlist entries that expire; 0 if unknown, and
     /// then an entry that expires does not apply.
+    #[cfg_attr(feature = "uniffi", uniffi(default = 0))]
     pub now: u64,
 }
 

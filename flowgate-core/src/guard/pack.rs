@@ -105,6 +105,7 @@ impl UserPacks {
 
 /// A pack, for people.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct PackInfo {
     /// Dotted identifier.
     pub id: String,
@@ -118,6 +119,7 @@ pub struct PackInfo {
 
 /// A rule, for people.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct RuleInfo {
     /// `pack:rule`.
     pub id: String,

@@ -11,6 +11,7 @@ use super::ruleset::Text;
     derive(schemars::JsonSchema),
     schemars(rename = "GuardDecision")
 )]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// Run it.
@@ -43,6 +44,7 @@ impl Decision {
 
 /// How bad a match is; ordered from the mildest.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth a remark.
@@ -57,6 +59,7 @@ pub enum Severity {
 
 /// How sure the guard is of what the command would do.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// It would do what the rule says.

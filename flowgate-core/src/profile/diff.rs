@@ -36,6 +36,7 @@ impl std::fmt::Debug for Change {
 
 /// How a leaf differs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// Only the second document has it.

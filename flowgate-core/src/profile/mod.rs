@@ -117,6 +117,7 @@ impl std::fmt::Debug for Profile<'_> {
 
 /// Where a value of a merged document was written.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 #[non_exhaustive]
 pub struct Origin {
     /// The value, such as `model_list[0].model_name`.

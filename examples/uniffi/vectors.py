@@ -1,0 +1,88 @@
+"""Runs the shared vectors through what uniffi generates for Python, the stand-in for Kotlin and Swift."""
+
+import json
+import unittest
+from pathlib import Path
+
+import flowgate
+
+DATA = Path(__file__).parents[2] / "flowgate-core/testdata"
+VECTORS = json.loads((DATA / "vectors.json").read_text(encoding="utf-8"))
+GUARD = json.loads((DATA / "guard_vectors.json").read_text(encoding="utf-8"))
+
+
+class Vectors(unittest.TestCase):
+    def test_config(self):
+        for vector in VECTORS["config"]:
+            with self.subTest(vector["name"]):
+                config = None
+                try:
+                    config = flowgate.Config.from_yaml(vector["yaml"])
+                    found = config.diagnostics()
+                except flowgate.FlowgateError.ConfigError as error:
+                    found = error.diagnostics
+                self.assertEqual(config is not None, vector["ok"])
+                places = [[d.code, d.span.line, d.span.column] for d in found]
+                self.assertEqual(places, vector["problems"])
+                if config is not None and "document" in vector:
+                    self.assertEqual(json.loads(config.to_json()), vector["document"])
+
+    def test_merge(self):
+        for vector in VECTORS["merge"]:
+            with self.subTest(vector["name"]):
+                merge = flowgate.merge(json.dumps(vector["base"]), json.dumps(vector["overlay"]))
+                self.assertEqual(json.dumps(json.loads(merge.merged)), json.dumps(vector["merged"]))
+                self.assertEqual([d.code for d in merge.warnings], vector["warnings"])
+
+    def test_paths(self):
+        for vector in VECTORS["paths"]:
+            with self.subTest(vector["name"]):
+                try:
+                    resolved = flowgate.resolve_path(vector["path"], vector["dir"], vector["home"])
+                except flowgate.FlowgateError.ConfigError:
+                    resolved = None
+                self.assertEqual(resolved, vector["resolved"])
+
+    def test_profiles(self):
+        profiles = VECTORS["profile"]
+        config = flowgate.Config.from_yaml(profiles["yaml"])
+        for vector in profiles["cases"]:
+            with self.subTest(vector["name"]):
+                if "error" in vector:
+                    with self.assertRaises(flowgate.FlowgateError.ProfileError) as raised:
+                        config.profile(vector["name"])
+                    self.assertEqual(raised.exception.code, vector["error"])
+                    continue
+                profile = config.profile(vector["name"])
+                self.assertEqual(profile.render(profiles["secrets"]), vector["rendered"])
+                self.assertEqual(json.loads(profile.to_json()), vector["document"])
+                origins = [[o.path, o.layer, o.span.line] for o in profile.origins()]
+                self.assertEqual(origins, vector["origins"])
+        diff = profiles["diff"]
+        changes = config.profile(diff["before"]).diff(config.profile(diff["after"]))
+        value = lambda text: None if text is None else json.loads(text)
+        found = [[c.path, c.kind.name.lower(), value(c.before), value(c.after)] for c in changes]
+        self.assertEqual(found, diff["changes"])
+
+    def test_guard(self):
+        guard = flowgate.Guard()
+        for vector in GUARD:
+            with self.subTest(vector["name"]):
+                place = flowgate.Context(cwd=vector["cwd"], home=vector["home"])
+                verdict = guard.check(vector["command"], place)
+                self.assertEqual(verdict.decision.name.lower(), vector["decision"])
+                self.assertEqual(verdict.rule, vector["rule"])
+                self.assertEqual(guard.check_batch([vector["command"]], place), [verdict])
+
+    def test_spans_count_characters(self):
+        verdict = flowgate.Guard().check("echo é; rm -rf /", flowgate.Context(cwd="/w", home="/h"))
+        self.assertEqual("echo é; rm -rf /"[verdict.span.start : verdict.span.end], "rm -rf /")
+
+    def test_a_policy_that_cannot_be_used(self):
+        with self.assertRaises(flowgate.FlowgateError.GuardError) as raised:
+            flowgate.Guard("packs: [nothing]")
+        self.assertEqual(raised.exception.code, "guard.policy.unknown")
+
+
+if __name__ == "__main__":
+    unittest.main()

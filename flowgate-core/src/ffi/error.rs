@@ -1,0 +1,76 @@
+//! The one error type of the foreign languages.
+
+use super::{Diagnostic, diagnostics};
+use crate::guard::{PackError, PolicyError};
+use crate::{config, profile};
+
+/// Anything that flowgate cannot do. `code` is a stable name, the same in every language.
+///
+/// The text is called `reason`, because Kotlin's exceptions have a `message` of their own.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error, uniffi::Error)]
+#[non_exhaustive]
+pub enum FlowgateError {
+    /// A document has mistakes.
+    #[error("{reason}")]
+    ConfigError {
+        /// Stable name, such as `config.invalid`.
+        code: String,
+        /// Every mistake, for people.
+        reason: String,
+        /// Every mistake and its place.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// A policy or a pack of the guard cannot be used.
+    #[error("{reason}")]
+    GuardError {
+        /// Stable name, such as `guard.policy.unknown`.
+        code: String,
+        /// All that is wrong.
+        reason: String,
+    },
+    /// There is no such profile, or it lacks secrets.
+    #[error("{reason}")]
+    ProfileError {
+        /// Stable name, such as `profile.unknown`.
+        code: String,
+        /// All that is wrong.
+        reason: String,
+    },
+}
+
+impl From<config::Error> for FlowgateError {
+    fn from(error: config::Error) -> Self {
+        Self::ConfigError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+            diagnostics: diagnostics(error.diagnostics()),
+        }
+    }
+}
+
+impl From<profile::Error> for FlowgateError {
+    fn from(error: profile::Error) -> Self {
+        Self::ProfileError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<PolicyError> for FlowgateError {
+    fn from(error: PolicyError) -> Self {
+        Self::GuardError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<PackError> for FlowgateError {
+    fn from(error: PackError) -> Self {
+        Self::GuardError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+        }
+    }
+}
