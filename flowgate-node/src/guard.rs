@@ -28,7 +28,12 @@ impl Guard {
             }
             None => Policy::default(),
         };
-        let packs = UserPacks::from_yaml(packs.iter().map(String::as_str))
+        policy
+            .embedded()
+            .map_err(|e| guard_into_js(env, &e, e.code()))?;
+        let files = core::runtime::guard::pack_texts(&policy)
+            .map_err(|e| guard_into_js(env, &e, e.code()))?;
+        let packs = UserPacks::from_yaml(files.iter().chain(&packs).map(String::as_str))
             .map_err(|e| guard_into_js(env, &e, e.code()))?;
         let guard = core::guard::Guard::new(&policy, packs)
             .map_err(|e| guard_into_js(env, &e, e.code()))?;

@@ -3,6 +3,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 use flowgate_core::guard::{self, Context, Decision, Evidence, Policy, Severity, UserPacks};
+use flowgate_core::runtime;
 use flowgate_core::yaml::to_yaml;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -38,14 +39,20 @@ impl Guard {
     ) -> PyResult<Self> {
         let policy = policy.map(|policy| node::from_py(policy)).transpose()?;
         let made = py.detach(|| {
-            let packs = UserPacks::from_yaml(packs.iter().map(|pack| &**pack))
-                .map_err(|error| (error.to_string(), error.code()))?;
             let policy = match policy {
                 // As a section of a configuration: null is "not given", comments are skipped.
                 Some(policy) => Policy::from_yaml(&to_yaml(&policy))
                     .map_err(|error| (error.to_string(), error.code()))?,
                 None => Policy::default(),
             };
+            policy
+                .embedded()
+                .map_err(|error| (error.to_string(), error.code()))?;
+            let files = runtime::guard::pack_texts(&policy)
+                .map_err(|error| (error.to_string(), error.code()))?;
+            let texts = files.iter().map(String::as_str);
+            let packs = UserPacks::from_yaml(texts.chain(packs.iter().map(|pack| &**pack)))
+                .map_err(|error| (error.to_string(), error.code()))?;
             guard::Guard::new(&policy, packs).map_err(|error| (error.to_string(), error.code()))
         });
         Ok(Self {

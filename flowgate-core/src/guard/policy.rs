@@ -173,6 +173,14 @@ pub enum PolicyError {
         /// Every mistake and its place.
         detail: String,
     },
+    /// A key that means nothing to a guard that is part of a program.
+    #[error("`{key}` has no effect in a program: {hint}")]
+    Embedded {
+        /// The key.
+        key: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// A pack, group, rule or severity that does not exist.
     #[error("{place}: there is no pack, group or rule called `{name}`")]
     Unknown {
@@ -188,6 +196,7 @@ impl PolicyError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Allow { .. } => "guard.policy.allow",
+            Self::Embedded { .. } => "guard.policy.embedded",
             Self::Format { .. } => "guard.policy.format",
             Self::Unknown { .. } => "guard.policy.unknown",
         }
@@ -195,6 +204,21 @@ impl PolicyError {
 }
 
 impl Policy {
+    /// Refuses what only the hook does, for a guard that is part of a program.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError::Embedded`] if the policy asks for the log of the hook.
+    pub const fn embedded(&self) -> Result<(), PolicyError> {
+        if self.audit {
+            return Err(PolicyError::Embedded {
+                key: "audit",
+                hint: "`flowgate guard hook` writes that log; leave it out, and log the verdicts",
+            });
+        }
+        Ok(())
+    }
+
     /// Joins a project's policy to the user's: the project may switch packs on and make modes
     /// stricter; nothing it says makes the guard milder, and its allowlist does not count.
     #[must_use]

@@ -20,6 +20,10 @@ use crate::yaml::MAX_BYTES;
 const REQUEST_LIFETIME: u64 = 60 * 60 * 1000;
 /// How long a granted command may run, in milliseconds.
 const GRANT_LIFETIME: u64 = 10 * 60 * 1000;
+/// How long the log grows before it is put aside, in bytes.
+const LONGEST_LOG: u64 = 4 << 20;
+/// How many logs that were put aside are kept: `audit.jsonl.1` is the newest.
+const KEPT_LOGS: u32 = 4;
 
 /// Where the guard keeps its files.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,7 +32,7 @@ pub struct GuardFiles {
     pub policy: PathBuf,
     /// The commands that wait for a person, and those that were granted.
     pub exceptions: PathBuf,
-    /// The log of what was stopped.
+    /// The log of what was stopped. At 4 MiB it is put aside as `….1`; four of those are kept.
     pub audit: PathBuf,
 }
 
@@ -122,6 +126,21 @@ pub fn governed(files: &GuardFiles, directory: &Path) -> Result<Governed, Error>
 /// [`Error::Read`] and [`Error::Pack`] for the files of packs, [`Error::Policy`] if the policy
 /// names what does not exist.
 pub fn build(policy: &Policy, file: &Path) -> Result<Guard, Error> {
+    let texts = pack_texts(policy)?;
+    let packs =
+        UserPacks::from_yaml(texts.iter().map(String::as_str)).map_err(|error| Error::Pack {
+            path: file.to_owned(),
+            error,
+        })?;
+    Guard::new(policy, packs).map_err(|error| Error::policy(file, error))
+}
+
+/// The packs that a policy names, as texts. Relative paths are relative to the current directory.
+///
+/// # Errors
+///
+/// [`Error::Read`] for a file that cannot be read, [`Error::Pack`] for one with mistakes.
+pub fn pack_texts(policy: &Policy) -> Result<Vec<String>, Error> {
     let mut texts = Vec::new();
     for pack in &policy.pack_files {
         let path = Path::new(pack);
@@ -134,12 +153,7 @@ pub fn build(policy: &Policy, file: &Path) -> Result<Guard, Error> {
         })?;
         texts.push(text);
     }
-    let packs =
-        UserPacks::from_yaml(texts.iter().map(String::as_str)).map_err(|error| Error::Pack {
-            path: file.to_owned(),
-            error,
-        })?;
-    Guard::new(policy, packs).map_err(|error| Error::policy(file, error))
+    Ok(texts)
 }
 
 /// The guard while a policy cannot be read: at least as strict as anything that could stand there.
@@ -330,10 +344,38 @@ pub fn audit(files: &GuardFiles, entry: &Audited<'_>) -> Result<(), Error> {
         },
     });
     make_directory(files.audit.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    rotate(&files.audit, LONGEST_LOG).map_err(failed)?;
     let mut file = private(&files.audit, true).map_err(failed)?;
     // One write a line: lines of several processes do not mix.
     file.write_all(format!("{line}\n").as_bytes())
         .map_err(failed)
+}
+
+/// Puts a log aside that is longer than `longest` bytes. A line of another process may still go
+/// to the end of the old one; none is lost.
+fn rotate(log: &Path, longest: u64) -> io::Result<()> {
+    let long = || fs::metadata(log).is_ok_and(|metadata| metadata.len() >= longest);
+    if !long() {
+        return Ok(());
+    }
+    let lock = private(&log.with_extension("lock"), false)?;
+    lock.lock()?;
+    // Somebody else may have done it while this process waited.
+    if !long() {
+        return Ok(());
+    }
+    let aside = |number: u32| {
+        let mut name = log.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    for number in (1..KEPT_LOGS).rev() {
+        match fs::rename(aside(number), aside(number + 1)) {
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(log, aside(1))
 }
 
 /// How the hook stands in an agent's settings.
@@ -450,5 +492,69 @@ impl Error {
             path: path.to_owned(),
             error,
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_put_aside_and_the_oldest_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = GuardFiles::of(directory.path());
+        let verdict = Guard::default().check("rm -rf /", &Context::new("/srv", "/home/me"));
+        let entry = Audited {
+            now: 0,
+            agent: None,
+            command: "rm -rf /",
+            cwd: "/srv",
+            verdict: &verdict,
+            excepted: false,
+        };
+        for _ in 0..6 {
+            audit(&files, &entry).unwrap();
+            rotate(&files.audit, 1).unwrap();
+        }
+        audit(&files, &entry).unwrap();
+        let mut names: Vec<String> = fs::read_dir(files.audit.parent().unwrap())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("jsonl"))
+            .collect();
+        names.sort();
+        let wanted = ["", ".1", ".2", ".3", ".4"].map(|end| format!("audit.jsonl{end}"));
+        assert_eq!(names, wanted);
+        for name in names {
+            let path = files.audit.with_file_name(name);
+            assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+            #[cfg(unix)]
+            assert_eq!(
+                std::os::unix::fs::PermissionsExt::mode(
+                    &fs::metadata(&path).unwrap().permissions()
+                ) & 0o777,
+                0o600
+            );
+        }
+    }
+
+    #[test]
+    fn a_policy_names_packs_in_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mine.yaml");
+        let pack = "id: mine.files\nname: Mine\ndescription: What we lose.\nrules:\n  \
+                    - {id: lost, severity: high, reason: Loses it., match: {command: wreck}, \
+                    deny: [wreck all], allow: [ls]}\n";
+        fs::write(&path, pack).unwrap();
+        let mut policy = Policy {
+            pack_files: vec![path.to_string_lossy().into_owned()],
+            ..Policy::default()
+        };
+        let guard = build(&policy, &path).unwrap();
+        let context = Context::new("/srv", "/home/me");
+        assert!(!guard.check("wreck all", &context).decision.runs());
+        policy.pack_files.push("/nowhere/at.yaml".to_owned());
+        assert!(matches!(pack_texts(&policy), Err(Error::Read { .. })));
     }
 }

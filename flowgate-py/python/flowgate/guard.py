@@ -21,7 +21,8 @@ class Guard(_Guard):
     """Decides whether a shell command may run. Never changes, and may be used by many threads.
 
     ``policy`` is what stands under ``guard`` in a configuration, and ``packs`` the texts of packs
-    of one's own. No file is opened: of the policy, ``pack_files`` and ``audit`` do nothing here.
+    of one's own. The files that ``pack_files`` of the policy names are read once, relative to the
+    current directory; ``audit`` is refused, for only the hook writes that log.
     Raises :class:`GuardError` for a policy or a pack that cannot be used.
     """
 
