@@ -133,12 +133,8 @@ proptest! {
     }
 }
 
-/// Bytes of stack; a build with debug assertions needs some times more than a release.
-const STACK: usize = if cfg!(debug_assertions) {
-    2 << 20
-} else {
-    512 << 10
-};
+/// Bytes of stack of a thread, as the standard library gives them.
+const STACK: usize = 2 << 20;
 
 /// What an input is made of that repeats itself to be slow to read.
 const ADVERSARIAL: &[&str] = &[

@@ -159,7 +159,9 @@ fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
         ".stackdump",
         ".cache",
     ];
+    let ours = bit(ClassDef::Project) | bit(ClassDef::Regenerable) | bit(ClassDef::Temp);
     if search.named
+        && search.classes(walker) & !ours == 0
         && search
             .targets
             .iter()

@@ -5,6 +5,27 @@ use super::super::walk::Walker;
 impl Walker<'_> {
     /// Analyses PowerShell or cmd code.
     pub(crate) fn powershell(&mut self, code: &str, span: (u32, u32)) {
+        let lower = code.to_ascii_lowercase();
+        let has = |names: &[&str]| names.iter().any(|name| lower.contains(name));
+        if has(&["iex", "invoke-expression"])
+            && has(&[
+                "iwr",
+                "irm",
+                "invoke-webrequest",
+                "invoke-restmethod",
+                "webclient",
+                "downloadstring",
+            ])
+        {
+            self.special("core.shell:remote-code", span, false);
+        }
+        // [IO.Directory]::Delete('C:\\data', $true)
+        if let Some(at) = lower.find("]::delete(") {
+            let argument = code[at + "]::delete(".len()..].trim_start();
+            let path = argument.split([',', ')']).next().unwrap_or_default();
+            let path = path.trim().trim_matches(['\'', '"']);
+            self.run_call(&["rm", "-rf", "--", path], span);
+        }
         for statement in statements(code).iter().take(4096) {
             let words: Vec<&str> = statement.iter().map(String::as_str).collect();
             if !words.is_empty() {
@@ -37,6 +58,14 @@ impl Walker<'_> {
                     || name == "ri" =>
             {
                 self.remove(words, span)
+            }
+            // cmd: for /d %i in (*) do rd /s /q %i
+            "for" if words.iter().any(|w| w.eq_ignore_ascii_case("do")) => {
+                let body = words.iter().rposition(|w| w.eq_ignore_ascii_case("do"));
+                let body = &words[body.map_or(words.len(), |at| at + 1)..];
+                if !body.is_empty() {
+                    self.run_call(body, span);
+                }
             }
             "iex" | "invoke-expression" => {
                 let code = words[1..].join(" ");

@@ -127,7 +127,7 @@ impl Walker<'_> {
         }
         self.apply(name, args, io);
         if io.wanted {
-            Flow::Unknown(Producer::Other)
+            self.output(name, args, io)
         } else {
             Flow::Nothing
         }

@@ -77,6 +77,7 @@ impl Walker<'_> {
                 let files = words.iter().filter(|a| !a.text.starts_with('-'));
                 Flow::Literal(files.map(|a| format!("{}\n", a.text)).collect())
             }
+            "awk" | "gawk" | "mawk" | "sed" | "gsed" => written(name, words),
             "pwd" => Flow::Literal(
                 self.state
                     .directory(self.context)
@@ -228,4 +229,60 @@ fn filters(name: &str, words: &[Arg<'_>]) -> bool {
             .iter()
             .any(|a| a.text.trim_start_matches('+').parse::<u32>().is_ok());
     files == pattern + usize::from(number) && (pattern == 0 || !counts)
+}
+
+/// What `awk` and `sed` make of input that is not known: the parts that their program spells out.
+fn written(name: &str, words: &[Arg<'_>]) -> Flow {
+    let program = words.iter().find(|a| !a.text.starts_with('-'));
+    let line = program.and_then(|program| {
+        if name.ends_with("awk") {
+            printed(program.text)
+        } else {
+            substituted(program.text)
+        }
+    });
+    line.map_or(Flow::Unknown(Producer::Other), |line| {
+        Flow::Literal(line + "\n")
+    })
+}
+
+/// `{print "rm " $1}`: texts as they are, all else unknown. Nothing if there are no texts.
+fn printed(program: &str) -> Option<String> {
+    let after = &program[program.find("print")? + "print".len()..];
+    let end = after.find([';', '}']).unwrap_or(after.len());
+    let mut parts = after[..end].split('"');
+    let mut line = String::new();
+    let mut texts = 0;
+    while let Some(between) = parts.next() {
+        if between.bytes().any(|b| b.is_ascii_alphanumeric()) {
+            line.push_str(UNKNOWN_TEXT);
+        }
+        if let Some(text) = parts.next() {
+            texts += 1;
+            line.push_str(text);
+        }
+    }
+    (texts > 0).then_some(line)
+}
+
+/// `s/^/rm /`: the replacement, with the rest of the line where it stands.
+fn substituted(script: &str) -> Option<String> {
+    let rest = script.strip_prefix('s')?;
+    let mark = rest.chars().next().filter(char::is_ascii_punctuation)?;
+    let mut parts = rest[mark.len_utf8()..].split(mark);
+    let (pattern, replacement) = (parts.next()?, parts.next()?);
+    if replacement.is_empty() || replacement.ends_with('\\') {
+        return None;
+    }
+    let text = ["&", "\\1", "\\2"]
+        .iter()
+        .fold(replacement.to_owned(), |t, group| {
+            t.replace(group, UNKNOWN_TEXT)
+        });
+    Some(match pattern {
+        "^" => format!("{text}{UNKNOWN_TEXT}"),
+        "$" => format!("{UNKNOWN_TEXT}{text}"),
+        _ if pattern.contains(".*") => text,
+        _ => return None,
+    })
 }

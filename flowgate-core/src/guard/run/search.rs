@@ -80,6 +80,14 @@ impl Search {
                         i += 1;
                     }
                 }
+                // What was not touched for long, or belongs to somebody: not the directory itself.
+                "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin" | "-user"
+                | "-newer"
+                    if !negated =>
+                {
+                    within = true;
+                    i += 1;
+                }
                 "-type" | "-maxdepth" | "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime"
                 | "-cmin" | "-newer" | "-size" | "-user" | "-group" | "-perm" | "-fprint"
                 | "-printf" | "-inum" | "-links" | "-newermt" | "-xtype" | "-lname" | "-fstype"

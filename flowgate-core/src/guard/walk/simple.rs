@@ -104,6 +104,10 @@ impl Script<'_, '_, '_> {
         }
         match outcome.file {
             Some(path) => {
+                if matches!(flow, Flow::Unknown(Producer::Network)) {
+                    walker.state.downloads.push(path);
+                    return Flow::Nothing;
+                }
                 if let Flow::Literal(text) = flow
                     && walker.state.files.len() < 64
                 {
