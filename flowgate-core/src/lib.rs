@@ -9,6 +9,7 @@
 //!
 //! * [`accounts`]: which provider account serves the next request, and what does this answer mean?
 //! * [`guard`]: may this shell command run?
+//! * [`clients`]: what do the agents' own settings say, so that they use the gateway?
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
 //! * [`supervise`]: what is to be done so that services stay up?
@@ -38,11 +39,13 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod clients;
 pub mod config;
 pub mod diagnostic;
 #[cfg(feature = "uniffi")]
 pub mod ffi;
 pub mod guard;
+mod jsonc;
 pub mod profile;
 pub mod redact;
 #[cfg(feature = "runtime")]

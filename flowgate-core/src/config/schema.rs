@@ -383,6 +383,9 @@ pub enum SignInMethod {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Integration {
+    /// Where clients reach the gateway. Default: host and port of the service `litellm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<HttpUrl>,
     /// The model that clients use. Default: `router-default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_model: Option<NonBlank>,

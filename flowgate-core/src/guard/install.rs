@@ -3,11 +3,12 @@
 //! Text in, text out. Everything else in the settings stays, in its order; text that is not
 //! understood is refused and not touched.
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use jsonc_parser::cst::CstNode;
+use serde_json::{Value, json};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
 use super::hook::Agent;
+use crate::jsonc::{Document, Mistake, push, value_of};
 
 /// Settings that cannot be edited.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -23,7 +24,7 @@ pub enum InstallError {
     #[error("`{path}` is not {expected}")]
     Shape {
         /// Where.
-        path: &'static str,
+        path: String,
         /// What it should be.
         expected: &'static str,
     },
@@ -84,22 +85,15 @@ pub fn install(agent: Agent, settings: &str, command: &str) -> Result<String, In
     if agent == Agent::Kimi {
         return Ok(add_table(&clean, command)?.to_string());
     }
-    let mut root = read(&clean)?;
-    if let Some(version) = version(agent) {
-        root.entry("version").or_insert_with(|| json!(version));
+    let document = Document::read(&clean)?;
+    if let Some(version) = version(agent)
+        && document.get(&["version"]).is_none()
+    {
+        document.set(&["version"], &json!(version))?;
     }
-    let hooks = root.entry("hooks").or_insert_with(|| json!({}));
-    let hooks = hooks.as_object_mut().ok_or(InstallError::Shape {
-        path: "hooks",
-        expected: "an object",
-    })?;
-    let list = hooks.entry(event(agent)).or_insert_with(|| json!([]));
-    let list = list.as_array_mut().ok_or(InstallError::Shape {
-        path: event(agent),
-        expected: "a list",
-    })?;
-    list.push(entry(agent, command));
-    write(&root, settings)
+    let list = document.list(&["hooks", event(agent)])?;
+    push(&list, &entry(agent, command));
+    Ok(document.text())
 }
 
 /// The settings without the hook; the same text if it is not there.
@@ -114,19 +108,18 @@ pub fn uninstall(agent: Agent, settings: &str) -> Result<String, InstallError> {
     if agent == Agent::Kimi {
         return remove_tables(settings);
     }
-    let mut root = read(settings)?;
-    if let Some(hooks) = root.get_mut("hooks").and_then(Value::as_object_mut) {
-        if let Some(list) = hooks.get_mut(event(agent)).and_then(Value::as_array_mut) {
-            list.retain_mut(|entry| !take_out(entry));
-            if list.is_empty() {
-                hooks.shift_remove(event(agent));
-            }
-        }
-        if hooks.is_empty() {
-            root.shift_remove("hooks");
+    let document = Document::read(settings)?;
+    let path = ["hooks", event(agent)];
+    if let Some(list) = document.existing_list(&path) {
+        list.elements().into_iter().for_each(take_out);
+        if list.elements().is_empty() {
+            document.remove(&path);
         }
     }
-    write(&root, settings)
+    if document.get(&["hooks"]) == Some(json!({})) {
+        document.remove(&["hooks"]);
+    }
+    Ok(document.text())
 }
 
 /// The commands of ours that the settings run before a tool.
@@ -141,9 +134,13 @@ pub fn commands(agent: Agent, settings: &str) -> Result<Vec<String>, InstallErro
         let commands = tables.into_iter().flatten().filter_map(table_command);
         return Ok(commands.filter(|c| is_ours(c)).map(str::to_owned).collect());
     }
-    let root = read(settings)?;
-    let list = root.get("hooks").and_then(|hooks| hooks.get(event(agent)));
-    let entries = list.and_then(Value::as_array).into_iter().flatten();
+    let document = Document::read(settings)?;
+    let list = document.get(&["hooks", event(agent)]);
+    let entries = list
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     let mut found = Vec::new();
     for entry in entries {
         let inner = entry.get("hooks").and_then(Value::as_array);
@@ -168,14 +165,26 @@ fn handler_command(handler: &Value) -> Option<&str> {
         .find_map(|key| handler.get(key)?.as_str())
 }
 
-/// Takes our handlers out of an entry; says whether nothing is left of it.
-fn take_out(entry: &mut Value) -> bool {
-    if let Some(handlers) = entry.get_mut("hooks").and_then(Value::as_array_mut) {
-        let before = handlers.len();
-        handlers.retain(|handler| !handler_command(handler).is_some_and(is_ours));
-        return handlers.is_empty() && before > 0;
+/// Takes our handlers out of an entry, and the entry with them if nothing is left of it.
+fn take_out(entry: CstNode) {
+    let handlers = entry
+        .as_object()
+        .and_then(|entry| entry.array_value("hooks"));
+    let Some(handlers) = handlers else {
+        if handler_command(&value_of(&entry)).is_some_and(is_ours) {
+            entry.remove();
+        }
+        return;
+    };
+    let before = handlers.elements().len();
+    for handler in handlers.elements() {
+        if handler_command(&value_of(&handler)).is_some_and(is_ours) {
+            handler.remove();
+        }
     }
-    handler_command(entry).is_some_and(is_ours)
+    if handlers.elements().is_empty() && before > 0 {
+        entry.remove();
+    }
 }
 
 const fn event(agent: Agent) -> &'static str {
@@ -209,34 +218,22 @@ fn entry(agent: Agent, command: &str) -> Value {
     }
 }
 
-fn read(settings: &str) -> Result<Map<String, Value>, InstallError> {
-    if settings.trim().is_empty() {
-        return Ok(Map::new());
+impl From<Mistake> for InstallError {
+    fn from(mistake: Mistake) -> Self {
+        match mistake {
+            Mistake::Shape { path, expected } => Self::Shape { path, expected },
+            Mistake::Syntax {
+                line: 0, message, ..
+            } => Self::Format { detail: message },
+            Mistake::Syntax {
+                line,
+                column,
+                message,
+            } => Self::Format {
+                detail: format!("line {line}, column {column}: {message}"),
+            },
+        }
     }
-    let detail = match serde_json::from_str(settings) {
-        Ok(Value::Object(root)) => return Ok(root),
-        Ok(_) => "it is JSON, but not an object".to_owned(),
-        Err(error) => format!("{error}; comments are not JSON"),
-    };
-    Err(InstallError::Format { detail })
-}
-
-/// JSON with the indentation that the settings had.
-fn write(root: &Map<String, Value>, before: &str) -> Result<String, InstallError> {
-    let indented = before.lines().find(|line| line.starts_with([' ', '\t']));
-    let indent = indented.map_or("  ", |line| &line[..line.len() - line.trim_start().len()]);
-    let mut out = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-    root.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut out, formatter,
-    ))
-    .map_err(|error| InstallError::Format {
-        detail: error.to_string(),
-    })?;
-    out.push(b'\n');
-    String::from_utf8(out).map_err(|error| InstallError::Format {
-        detail: error.to_string(),
-    })
 }
 
 fn read_toml(settings: &str) -> Result<DocumentMut, InstallError> {
@@ -257,7 +254,7 @@ fn add_table(settings: &str, command: &str) -> Result<DocumentMut, InstallError>
         .entry("hooks")
         .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let hooks = hooks.as_array_of_tables_mut().ok_or(InstallError::Shape {
-        path: "hooks",
+        path: "hooks".to_owned(),
         expected: "a list of tables",
     })?;
     let mut table = Table::new();
@@ -327,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn comments_and_the_spelling_of_numbers_stay() {
+        let before = "{\n  // mine\n  \"a\": 1.50, /* b */\n  \"hooks\": {\"PreToolUse\": []}\n}\n";
+        let with = install(Agent::Claude, before, "/x/flowgate guard hook").unwrap();
+        assert!(
+            with.starts_with("{\n  // mine\n  \"a\": 1.50, /* b */\n"),
+            "{with}"
+        );
+        assert!(!uninstall(Agent::Claude, &with).unwrap().contains("hook"));
+    }
+
+    #[test]
     fn comments_of_toml_stay() {
         let before =
             "# mine\nmodel = \"k2\" # fast\n\n[[hooks]]\nevent = \"Stop\"\ncommand = \"beep\"\n";
@@ -341,7 +349,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_refused() {
         for text in [
-            "{ // comment\n}",
+            "{ comment: 1 }",
             "[1]",
             "{",
             "{\"hooks\": []}",
