@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flowgate_core::accounts::Transport;
+use flowgate_core::clients::Client;
 use flowgate_core::guard::hook::Agent;
 
 /// The control layer for AI coding agents: guard the commands they run, check a configuration, see
@@ -73,6 +74,9 @@ pub(crate) enum Command {
     /// See what provider accounts do, and what their answers mean.
     #[command(subcommand)]
     Accounts(AccountsCommand),
+    /// Point the agents' own settings at the gateway, and back.
+    #[command(subcommand)]
+    Integration(IntegrationCommand),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -311,4 +315,69 @@ pub(crate) enum ProfileCommand {
         #[arg(long, conflicts_with_all = ["base", "overlay"])]
         jsonl: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IntegrationCommand {
+    /// Print what a person would write into the settings of an agent.
+    Print {
+        /// claude-code, codex, copilot, gemini or kimi.
+        #[arg(value_parser = client)]
+        client: Client,
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
+    /// Edit the settings of an agent so that it uses the gateway. The old file is kept beside it.
+    Apply {
+        #[command(flatten)]
+        file: ClientArgs,
+        #[command(flatten)]
+        gateway: GatewayArgs,
+    },
+    /// Put the settings of an agent back to what they were.
+    Revert {
+        #[command(flatten)]
+        file: ClientArgs,
+    },
+}
+
+/// The settings of an agent.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ClientArgs {
+    /// claude-code, codex, gemini or kimi.
+    #[arg(value_parser = client)]
+    pub(crate) client: Client,
+    /// The settings file. Default: where the agent keeps it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) target: Option<PathBuf>,
+    /// Show what would change, and touch nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The gateway that agents are pointed at.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct GatewayArgs {
+    /// Where the gateway is. Default: what the configuration says.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The model that agents ask for.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// The model that agents ask for in small tasks.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fast_model: Option<String>,
+    /// Leave the models as the agent has them.
+    #[arg(long, conflicts_with_all = ["model", "fast_model"])]
+    pub(crate) keep_models: bool,
+    /// A file with the key that the gateway asks for; `/dev/stdin` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+fn client(name: &str) -> Result<Client, String> {
+    Client::from_name(name).ok_or_else(|| {
+        let known = Client::ALL.map(Client::name);
+        format!("known agents are {}", known.join(", "))
+    })
 }

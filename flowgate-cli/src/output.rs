@@ -89,6 +89,12 @@ impl Output {
         let _ = err.write_all(report::render(diagnostics).as_bytes());
     }
 
+    /// Says something beside the answer, on standard error.
+    pub(crate) fn note(&mut self, text: fmt::Arguments<'_>) {
+        let mut err = AutoStream::new(io::stderr().lock(), self.color_of(&io::stderr()));
+        let _ = err.write_fmt(text);
+    }
+
     fn color_of(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
         match self.color {
             ColorChoice::Auto => AutoStream::choice(stream),
@@ -145,6 +151,8 @@ const HINT: anstyle::Style = anstyle::AnsiColor::BrightCyan.on_default().bold();
 pub(crate) const STRONG: anstyle::Style = anstyle::Style::new().bold();
 /// For what explains.
 pub(crate) const DIM: anstyle::Style = anstyle::Style::new().dimmed();
+/// For what deserves a look.
+pub(crate) const WARN: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
 /// For what is new.
 pub(crate) const ADDED: anstyle::Style = anstyle::AnsiColor::Green.on_default();
 /// For what is gone.

@@ -5,6 +5,7 @@ mod config;
 mod guard;
 pub(crate) mod hook;
 mod init;
+mod integration;
 mod profile;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         Command::Completions { shell } => completions(shell, output),
         Command::Accounts(command) => accounts::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
+        Command::Integration(command) => integration::run(command, file, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),
             ConfigCommand::Check { jsonl: false } => config::check(&file()?, output),
@@ -88,4 +90,16 @@ fn now() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+/// The home directory.
+fn home() -> Result<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    home.filter(|home| home.is_absolute()).ok_or_else(|| {
+        Failure::Usage(
+            "cli.no_home",
+            "`HOME` does not say where the home directory is".to_owned(),
+            "set it, or name the file".to_owned(),
+        )
+    })
 }

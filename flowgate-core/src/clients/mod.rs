@@ -16,7 +16,7 @@ use serde_json::Value;
 use self::document::Document;
 use self::plan::{PLACEHOLDER, plan};
 use crate::config::{HttpUrl, NonBlank, Settings};
-use crate::redact::{HIDDEN, is_secret_key};
+use crate::redact::{HIDDEN, is_secret_key, redact_lines, redact_text};
 
 /// An agent whose requests can go through the gateway.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -233,6 +233,23 @@ impl Gateway {
     #[must_use]
     pub fn with_token(mut self, token: SecretString) -> Self {
         self.token = Some(token).filter(|token| !token.expose_secret().trim().is_empty());
+        self
+    }
+
+    /// The same gateway, with other models. One that is missing or blank stays; a fast model that
+    /// was never given follows the model.
+    #[must_use]
+    pub fn with_models(mut self, model: Option<&str>, fast_model: Option<&str>) -> Self {
+        let given = |name: Option<&str>| {
+            name.map(str::trim)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+        };
+        let (old, old_fast) = self.models.take().unwrap_or_default();
+        let follows = old == old_fast;
+        let model = given(model).unwrap_or(old);
+        let kept = if follows { model.clone() } else { old_fast };
+        self.models = Some((model, given(fast_model).unwrap_or(kept)));
         self
     }
 
@@ -462,6 +479,14 @@ pub fn base_url(client: Client, settings: &str) -> Result<Option<String>, Error>
     };
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     Ok(document.text_at(&path))
+}
+
+/// Settings as they may be shown: every secret is replaced by as many `*`.
+pub fn redacted(client: Client, settings: &str) -> String {
+    match client {
+        Client::ClaudeCode => redact_text(settings),
+        _ => redact_lines(settings),
+    }
 }
 
 fn change(path: &[&str], before: Option<&Value>, after: Option<&Value>) -> Change {

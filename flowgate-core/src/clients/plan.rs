@@ -122,15 +122,21 @@ fn codex_keys(now: &Document, from: &Document) -> Vec<Vec<String>> {
         };
         keys.iter().map(at).collect()
     };
-    let all = ["base_url", "name", "env_key", "wire_api"];
-    let mut paths = of(PROVIDER, &all);
-    if now.text_at(&["model_provider"]).as_deref() == Some(PROVIDER) {
+    let all = ["name", "base_url", "env_key", "wire_api"];
+    let provider_of = |document: &Document| document.text_at(&["model_provider"]);
+    let mut paths = Vec::new();
+    if [now, from]
+        .map(provider_of)
+        .contains(&Some(PROVIDER.to_owned()))
+    {
         paths.extend([vec!["model_provider".to_owned()], vec!["model".to_owned()]]);
     }
+    paths.extend(of(PROVIDER, &all));
     // Of an entry that was there, we only ever set the base URL.
-    match from.text_at(&["model_provider"]) {
+    match provider_of(from) {
+        Some(provider) if provider == PROVIDER => {}
         Some(provider) if from.has(&["model_providers", &provider]) => {
-            paths.extend(of(&provider, &all[..1]))
+            paths.extend(of(&provider, &all[1..2]));
         }
         Some(provider) => paths.extend(of(&provider, &all)),
         None => {}

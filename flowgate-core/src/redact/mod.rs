@@ -274,6 +274,18 @@ fn hide_characters(characters: &mut [char]) {
     }
 }
 
+/// A text of another format, such as TOML or a file of variables, in which what follows the name of a
+/// secret on its line is replaced by as many `*`, and what is indented below it.
+///
+/// ```
+/// use flowgate_core::redact::redact_lines;
+///
+/// assert_eq!(redact_lines("model = 1\napi_key = \"x1\"\n"), "model = 1\napi_key = ****\n");
+/// ```
+pub fn redact_lines(text: &str) -> String {
+    mask_unreadable(text)
+}
+
 fn mask_unreadable(text: &str) -> String {
     // The indentation of the secret key whose value is being hidden.
     let mut below: Option<usize> = None;
@@ -298,20 +310,20 @@ fn mask_unreadable(text: &str) -> String {
     lines.join("\n")
 }
 
-/// The first colon of a line that follows a secret key.
+/// The first colon or equals sign of a line that follows a secret key.
 fn secret_colon(line: &[char]) -> Option<usize> {
     let mut word = String::new();
     for (index, &c) in line.iter().enumerate() {
         match c {
-            ':' if is_secret_key(&word) => return Some(index),
+            ':' | '=' if is_secret_key(&word) => return Some(index),
             c if c.is_alphanumeric() || c == '_' || c == '-' => word.push(c),
-            // Between a key and its colon there may be a quote and blanks.
-            '"' | '\'' | ' '
+            // Between a key and its sign there may be a quote and blanks.
+            '"' | '\'' | ' ' | '\t'
                 if !word.is_empty()
                     && line[index..]
                         .iter()
-                        .find(|c| !matches!(c, '"' | '\'' | ' '))
-                        == Some(&':') => {}
+                        .find(|c| !matches!(c, '"' | '\'' | ' ' | '\t'))
+                        .is_some_and(|c| matches!(c, ':' | '=')) => {}
             _ => word.clear(),
         }
     }
@@ -392,6 +404,21 @@ mod tests {
             redact_text("model: x # c\nport: 1\n"),
             "model: x # c\nport: 1\n"
         );
+    }
+
+    #[test]
+    fn lines_of_other_formats_hide_secrets() {
+        for text in [
+            "api_key = \"SECRET\"",
+            "export GEMINI_API_KEY=SECRET # mine",
+            "\"api_key\"\t= 'SECRET'",
+            "a = { api_key = \"SECRET\" }",
+            "url = \"https://u:SECRET@h/\"",
+        ] {
+            let shown = redact_lines(text);
+            assert!(!shown.contains("SECRET"), "{text:?} {shown:?}");
+        }
+        assert_eq!(redact_lines("model = \"x\" # c\n"), "model = \"x\" # c\n");
     }
 
     proptest! {

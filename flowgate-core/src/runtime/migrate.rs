@@ -1,12 +1,10 @@
 //! Rewriting a configuration file as version 2.
 
-use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::atomic::{directory_of, temporary};
+use super::backup::write_backed_up;
 use super::load::read_proxy_file;
-use super::{Access, Error, Planned, read_document, write_all};
+use super::{Access, Error, Planned, read_document};
 use crate::Timestamp;
 use crate::config::{Config, Migration, migrate_with_proxy};
 use crate::yaml::{self, Node};
@@ -46,14 +44,12 @@ pub fn migrate_file(path: &Path, dry_run: bool, now: Timestamp) -> Result<Migrat
             backup: None,
         });
     }
-    let backup = back_up(path, &before, now)?;
     let planned = Planned {
         path: path.to_owned(),
         content: migration.text.clone(),
         access: Access::Keep,
     };
-    // A copy of what is still there helps nobody, and would be in the way of the next attempt.
-    write_all(&[planned]).inspect_err(|_| drop(fs::remove_file(&backup)))?;
+    let backup = write_backed_up(planned, before.as_bytes(), Access::Keep, now)?;
     Ok(MigratedFile {
         before,
         migration,
@@ -76,28 +72,10 @@ fn proxy_settings(path: &Path, bytes: &[u8]) -> Result<Node, Error> {
     Ok(yaml::read(text).root.unwrap_or_default())
 }
 
-/// Writes a copy that never replaces an older one.
-fn back_up(path: &Path, content: &str, now: Timestamp) -> Result<PathBuf, Error> {
-    let moment = crate::rfc3339(now).replace(['-', ':', 'Z'], "");
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".backup-{moment}"));
-    let backup = PathBuf::from(name);
-    let write = || -> io::Result<()> {
-        let permissions = path.metadata()?.permissions();
-        let mut file = temporary().tempfile_in(directory_of(path))?;
-        file.write_all(content.as_bytes())?;
-        file.as_file().set_permissions(permissions)?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(&backup)
-            .map(drop)
-            .map_err(|error| error.error)
-    };
-    write().map_err(|error| Error::write(&backup, &error))?;
-    Ok(backup)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -161,12 +139,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.yaml");
         fs::write(&path, "config_version: 1\n").unwrap();
-        fs::write(
-            dir.path().join("a.yaml.backup-19700101T000000.000"),
-            "precious",
-        )
-        .unwrap();
-        assert!(migrate_file(&path, false, 0).is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "config_version: 1\n");
+        let precious = dir.path().join("a.yaml.backup-19700101T000000.000");
+        fs::write(&precious, "precious").unwrap();
+        let backup = migrate_file(&path, false, 0).unwrap().backup.unwrap();
+        assert!(backup.ends_with("a.yaml.backup-19700101T000000.001"));
+        assert_eq!(fs::read_to_string(&backup).unwrap(), "config_version: 1\n");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     }
 }

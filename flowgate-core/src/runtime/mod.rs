@@ -5,6 +5,8 @@
 
 mod activate;
 mod atomic;
+mod backup;
+mod clients;
 pub mod guard;
 mod load;
 mod migrate;
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
+pub use clients::{ClientFile, apply_client, client_file, revert_client};
 pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
@@ -60,6 +63,14 @@ pub enum Error {
         /// Why.
         error: InstallError,
     },
+    /// The settings of a client cannot be edited. They are untouched.
+    #[error("`{}`: {error}", path.display())]
+    Client {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: crate::clients::Error,
+    },
     /// A file could not be read.
     #[error("cannot read `{}`: {reason}; {hint}", path.display())]
     Read {
@@ -93,6 +104,7 @@ impl Error {
             Self::Policy { error, .. } => error.code(),
             Self::Pack { error, .. } => error.code(),
             Self::Install { error, .. } => error.code(),
+            Self::Client { error, .. } => error.code(),
             Self::Read { .. } => "runtime.cannot_read",
             Self::Write { .. } => "runtime.cannot_write",
         }
@@ -110,13 +122,21 @@ impl Error {
     /// was asked for.
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Config(_)
+            Self::Client { .. }
+            | Self::Config(_)
             | Self::Install { .. }
             | Self::Pack { .. }
             | Self::Policy { .. }
             | Self::Profile(profile::Error::UnknownProfile { .. }) => false,
             Self::Read { environment, .. } => *environment,
             Self::Profile(profile::Error::Credentials { .. }) | Self::Write { .. } => true,
+        }
+    }
+
+    fn client(path: &Path, error: crate::clients::Error) -> Self {
+        Self::Client {
+            path: path.to_owned(),
+            error,
         }
     }
 
