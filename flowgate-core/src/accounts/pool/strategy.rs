@@ -199,6 +199,8 @@ impl Memory {
         if candidates.ready.len() > EXACT {
             return self.by_lot(candidates);
         }
+        // A tier that has nobody to offer does not end the round of the one below it.
+        candidates.iter().next()?;
         let weight = |index: u32| i64::from(candidates.pool.accounts[index as usize].weight);
         let gone = self.in_round.iter().filter(|index| {
             let word = candidates.word(*index as usize / 64);
@@ -252,5 +254,35 @@ impl Pool {
             Some(budget) if self.settings.admission => load + budget.pressure(now, tokens),
             _ => load,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::accounts::{AccountSpec, Pick, Pool, Request, Settings, Strategy};
+
+    #[test]
+    fn weighted_shares_a_tier_while_the_one_above_has_nobody() {
+        let mut pool = Pool::new(Settings {
+            strategy: Strategy::Weighted,
+            ..Settings::default()
+        });
+        let account = |id, tier| AccountSpec {
+            tier,
+            ..AccountSpec::new(id, "")
+        };
+        let top = pool.upsert(&account("top", 0), 0);
+        let below = ["a", "b"].map(|id| pool.upsert(&account(id, 1), 0));
+        let request = Request {
+            exclude: &[top],
+            ..Request::default()
+        };
+        let served: Vec<_> = (0..4)
+            .filter_map(|_| match pool.pick(0, &request) {
+                Pick::Use(permit) => Some(permit.slot()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(served, [below[0], below[1], below[0], below[1]]);
     }
 }
