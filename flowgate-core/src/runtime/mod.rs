@@ -10,6 +10,8 @@ mod clients;
 pub mod guard;
 mod load;
 mod migrate;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
 mod regular;
 mod secrets;
 
