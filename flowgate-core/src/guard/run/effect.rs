@@ -57,8 +57,6 @@ impl Walker<'_> {
                     self.state.arguments = Some(all);
                 }
             }
-            "curl" => self.downloads(words, false),
-            "wget" => self.downloads(words, true),
             "alias" => {
                 for arg in words {
                     if let Some((name, value)) = arg.text.split_once('=') {
@@ -73,7 +71,7 @@ impl Walker<'_> {
     }
 
     /// Remembers where a download is kept.
-    fn downloads(&mut self, words: &[Arg<'_>], mut by_url: bool) {
+    pub(super) fn downloads(&mut self, words: &[Arg<'_>], mut by_url: bool) {
         let mut kept = Vec::new();
         let last_part = |url: &str| url.rsplit('/').next().unwrap_or(url).to_owned();
         let mut named = None;

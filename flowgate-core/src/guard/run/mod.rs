@@ -81,6 +81,7 @@ impl Walker<'_> {
             | "sftp" | "make" | "man" | "less" | "svn" | "hg" | "go" => {
                 self.escape(name, args, io);
             }
+            "curl" | "wget" => self.downloads(&args[1..], name == "wget"),
             "powershell" | "pwsh" | "cmd" => self.windows_shell(name, args, io),
             _ if name.len() == 11 && name.eq_ignore_ascii_case("remove-item") => {
                 let code = join(args);
