@@ -37,7 +37,7 @@ pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Dia
     paths(document, settings, problems);
     services(document, settings, problems);
     sections(document, problems);
-    accounts(document, settings, problems);
+    super::accounts::check(document, settings, problems);
 }
 
 fn entries<'d>(document: &'d Node, path: &[&str]) -> &'d [Entry] {
@@ -241,7 +241,7 @@ fn cycle<'d>(needs: &BTreeMap<&'d str, Vec<(&'d str, Span)>>) -> Option<(&'d str
 }
 
 /// The names that others may refer to.
-struct Names<'d> {
+pub(super) struct Names<'d> {
     known: BTreeSet<&'d str>,
     /// What to do where no name is near.
     otherwise: &'static str,
@@ -260,7 +260,7 @@ impl<'d> Names<'d> {
         }
     }
 
-    fn contains(&self, name: &str) -> bool {
+    pub(super) fn contains(&self, name: &str) -> bool {
         self.known.contains(name)
     }
 
@@ -457,12 +457,12 @@ fn api_key_ref(
     }
 }
 
-fn credentials(document: &Node) -> Names<'_> {
+pub(super) fn credentials(document: &Node) -> Names<'_> {
     let otherwise = "describe it under `credentials.upstream`";
     Names::of(document, &["credentials", "upstream"], otherwise)
 }
 
-fn unknown_credential(name: &str, span: Span, credentials: &Names<'_>) -> Diagnostic {
+pub(super) fn unknown_credential(name: &str, span: Span, credentials: &Names<'_>) -> Diagnostic {
     Diagnostic::error(
         "config.unknown_credential",
         span,
@@ -477,56 +477,6 @@ fn is_literal_secret(node: &Node) -> bool {
         let text = text.trim();
         !text.is_empty() && !text.starts_with("os.environ/") && !text.contains("${")
     })
-}
-
-fn accounts(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
-    let credentials = credentials(document);
-    let pool = document
-        .get("accounts")
-        .and_then(|accounts| accounts.get("pool"))
-        .and_then(Node::items);
-    let mut known: BTreeMap<&str, Span> = BTreeMap::new();
-    for (index, account) in pool.unwrap_or_default().iter().enumerate() {
-        if let Some((id, span)) = account
-            .get("id")
-            .and_then(|id| Some((id.as_str()?, id.span)))
-            && let Some(first) = known.insert(id, span)
-        {
-            problems.push(
-                Diagnostic::error(
-                    "config.duplicate_account",
-                    span,
-                    "there are two accounts of this name",
-                )
-                .at(format!("accounts.pool[{index}].id"))
-                .related(first, "the first one")
-                .hint("give each account a name of its own"),
-            );
-        }
-        if let Some((name, span)) = account
-            .get("credential")
-            .and_then(|name| Some((name.as_str()?, name.span)))
-            && !credentials.contains(name)
-        {
-            problems.push(
-                unknown_credential(name, span, &credentials)
-                    .at(format!("accounts.pool[{index}].credential")),
-            );
-        }
-    }
-    let weightless = settings.accounts.as_ref().is_some_and(|accounts| {
-        !accounts.pool.is_empty() && accounts.pool.iter().all(|account| account.weight == 0)
-    });
-    if weightless {
-        let span = document
-            .get("accounts")
-            .map_or_else(Span::default, |node| node.span);
-        problems.push(
-            Diagnostic::warning("config.no_weight", span, "every account has the weight 0")
-                .at("accounts.pool")
-                .hint("a weight of 0 takes an account out of `weighted`"),
-        );
-    }
 }
 
 fn wrong_type(node: &Node, expected: &str, path: &str) -> Diagnostic {

@@ -5,6 +5,7 @@
 //! every problem found, each with its place, a stable code and a way out. Paths stay as written
 //! until [`Config::resolve`] is told where the file and the home directory are.
 
+mod accounts;
 mod check;
 #[cfg(feature = "schema")]
 mod json_schema;
@@ -15,14 +16,14 @@ mod schema;
 mod text;
 mod version3;
 
+pub use accounts::{Account, Accounts, Affinity, AnswerRule, Limits, Retry};
 #[cfg(feature = "schema")]
 pub use json_schema::json_schema;
 pub use migrate::{Migration, migrate, migrate_with_proxy};
 pub use paths::{Base, resolve_document, resolve_path};
 pub use schema::{
-    Account, Accounts, Auth, Backoff, Command, Credential, Credentials, Integration, Paths,
-    Provider, Readiness, Restart, RestartPolicy, Section, Service, Settings, SignInMethod,
-    Strategy,
+    Auth, Backoff, Command, Credential, Credentials, Integration, Paths, Provider, Readiness,
+    Restart, RestartPolicy, Section, Service, Settings, SignInMethod,
 };
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::guard::Policy;
 
+use super::accounts::Accounts;
 use super::text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
 /// The configuration of FlowGate.
@@ -392,63 +393,4 @@ pub struct Integration {
     /// The model that clients use for small tasks. Default: `default_model`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fast_model: Option<NonBlank>,
-}
-
-/// The provider accounts that requests are spread over.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Accounts {
-    /// How the next account is chosen.
-    #[serde(default)]
-    pub strategy: Strategy,
-    /// The accounts.
-    #[serde(default)]
-    pub pool: Vec<Account>,
-}
-
-/// How the next account is chosen.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// By tier, warm session and remaining quota.
-    #[default]
-    Auto,
-    /// The one whose quota expires first.
-    DrainSoonest,
-    /// The first until it is used up.
-    FillFirst,
-    /// The one with the fewest requests under way.
-    LeastInflight,
-    /// The one that rested longest.
-    Lru,
-    /// In turn.
-    RoundRobin,
-    /// In turn, in proportion to the weights.
-    Weighted,
-}
-
-/// One account at a provider.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Account {
-    /// Its name, unique in the pool.
-    pub id: Name,
-    /// The provider, such as `anthropic` or `openai`.
-    pub provider: NonBlank,
-    /// The entry of `credentials.upstream` that holds its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<Name>,
-    /// Accounts of a lower tier are used first.
-    #[serde(default)]
-    pub tier: u32,
-    /// Its share beside the others of its tier.
-    #[serde(default = "one")]
-    pub weight: u32,
-}
-
-fn one() -> u32 {
-    1
 }
