@@ -50,6 +50,13 @@ pub enum Class {
     Unknown,
 }
 
+impl Class {
+    /// Whether a limit was reached, of requests, of tokens or of requests at the same time.
+    pub const fn is_limit(self) -> bool {
+        matches!(self, Self::Rate | Self::Quota | Self::Concurrency)
+    }
+}
+
 /// Whom an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -291,16 +291,16 @@ impl Pool {
             None => self.accounts[index as usize].breaker,
         };
         let (wait, step) = self.wait_after(answer, breaker);
-        let old_news = breaker.outdates(underway.epoch) && breaker.until > now;
-        if step && old_news {
-            // The same burst: the wait has begun, and nothing new was learned.
+        let same_burst = step && breaker.outdates(underway.epoch) && breaker.until > now;
+        if same_burst && answer.class.is_limit() {
+            // The wait has begun, and nothing new was learned.
             return breaker.until;
         }
         self.epoch += 1;
         let failure = Failure {
             until: now.saturating_add(wait + self.jitter(index, wait)),
             epoch: self.epoch,
-            step,
+            step: step && !same_burst,
             reason: answer.class,
         };
         let breaker = match state {
@@ -339,7 +339,7 @@ impl Pool {
             None => (breaker.step(backoff), true),
         };
         match answer.class {
-            Class::Rate | Class::Quota | Class::Concurrency => guess(settings.backoff),
+            class if class.is_limit() => guess(settings.backoff),
             Class::Auth => (settings.auth_ms, false),
             Class::Payment | Class::Forbidden => (settings.payment_ms, false),
             Class::ModelUnsupported | Class::NotFound => (settings.model_ms, false),

@@ -200,7 +200,7 @@ impl Memory {
             return self.by_lot(candidates);
         }
         // A tier that has nobody to offer does not end the round of the one below it.
-        candidates.iter().next()?;
+        candidates.next(0)?;
         let weight = |index: u32| i64::from(candidates.pool.accounts[index as usize].weight);
         let gone = self.in_round.iter().filter(|index| {
             let word = candidates.word(*index as usize / 64);
