@@ -44,16 +44,16 @@ impl Breaker {
     /// When the next request may go, if not now.
     #[inline]
     pub(super) fn blocked(&self, now: Timestamp, settings: &Settings) -> Option<Timestamp> {
-        if self.until > now {
-            if self.canary > now {
-                return Some(self.until.min(self.canary));
-            }
-            return match self.canary {
-                0 => Some(self.until),
-                _ => (self.probe > now).then_some(self.probe),
-            };
+        if self.until <= now {
+            return (self.half && settings.half_open && self.probe > now).then_some(self.probe);
         }
-        (self.half && settings.half_open && self.probe > now).then_some(self.probe)
+        // Whoever tries already has to be heard of first.
+        let probed = if settings.half_open { self.probe } else { 0 };
+        let until = self.until.max(probed);
+        match self.canary {
+            0 => Some(until),
+            canary => Some(canary.max(self.probe).min(until)).filter(|at| *at > now),
+        }
     }
 
     /// Whether a request that goes now is a probe or a canary.
@@ -131,13 +131,6 @@ impl Breaker {
         self.epoch = failure.epoch;
         self.half = true;
         self.reason = Some(failure.reason);
-    }
-
-    /// Takes over what another process learned, which can only lengthen.
-    pub(super) fn merge(&mut self, now: Timestamp, failure: Failure, settings: &Settings) {
-        if failure.until > self.until {
-            self.fail(now, failure, settings);
-        }
     }
 }
 

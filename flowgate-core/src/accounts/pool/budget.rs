@@ -17,7 +17,9 @@ const LEAST_SCALE: f32 = 0.2;
 /// How much had been charged to a budget at some moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Mark {
+    #[serde(with = "super::bits::double")]
     requests: f64,
+    #[serde(with = "super::bits::double")]
     tokens: f64,
 }
 
@@ -32,23 +34,31 @@ pub(super) struct Budget {
     tokens: Bucket,
     windows: [Long; 2],
     /// Whether the requests are a guess. The rate at which nothing needs to be guessed any more.
+    #[serde(with = "super::bits::single")]
     guess_ends: f32,
 }
 
 /// A quota that refills.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Bucket {
+    #[serde(with = "super::bits::double")]
     level: f64,
     /// All that was ever charged.
+    #[serde(with = "super::bits::double")]
     charged: f64,
     /// What was charged when the headers that were seen last were true, and what they said.
+    #[serde(with = "super::bits::double")]
     anchor_charged: f64,
+    #[serde(with = "super::bits::single")]
     anchor_level: f32,
     /// What it holds. Zero: nothing is known.
+    #[serde(with = "super::bits::single")]
     cap: f32,
     /// How much it refills in a millisecond.
+    #[serde(with = "super::bits::single")]
     rate: f32,
     /// The part of the refill that is ours: others may use the same quota.
+    #[serde(with = "super::bits::single")]
     scale: f32,
 }
 
@@ -156,6 +166,7 @@ impl Bucket {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Long {
     window: Option<Window>,
+    #[serde(with = "super::bits::single")]
     used: f32,
     resets_at: Timestamp,
     length_s: u32,

@@ -113,11 +113,14 @@ impl Pool {
     pub(super) fn gate(&self, index: u32, model: u32, tokens: u32, now: Timestamp) -> Gate {
         let account = &self.accounts[index as usize];
         let first = self.gate_account(account, now);
-        if matches!(first, Gate::Never(_) | Gate::Busy) {
+        if matches!(first, Gate::Never(_)) {
             return first;
         }
         if self.refuses(index, model) {
             return Gate::Never(Why::NoneMatch);
+        }
+        if first == Gate::Busy {
+            return first;
         }
         let cooled = match first {
             Gate::Until(until, _) => Some(until),

@@ -4,6 +4,7 @@
 //! for no time and waits for nothing.
 
 mod account;
+mod bits;
 mod bitset;
 mod breaker;
 mod budget;

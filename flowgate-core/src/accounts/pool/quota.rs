@@ -6,6 +6,7 @@ use super::account::{NONE, Slot};
 use super::breaker::Failure;
 use super::event::EventKind;
 use super::permits::Underway;
+use super::pick::Model;
 use super::report::Outcome;
 use crate::Timestamp;
 
@@ -28,7 +29,9 @@ impl Pool {
         let spent = whole().filter(|window| window.rejected || window.used >= 1.0);
         let resets = spent.filter_map(|window| window.resets_at);
         match resets.max() {
-            Some(until) if until > now => self.rest(slot, until, now),
+            Some(until) if until > now => {
+                self.rest(slot, 0, until, Class::Quota, now);
+            }
             Some(_) => {}
             None if whole().next().is_some() => self.quota_is_back(slot, now),
             None => {}
@@ -37,31 +40,67 @@ impl Pool {
         true
     }
 
-    /// The quota of an account is spent until then.
-    fn rest(&mut self, slot: Slot, until: Timestamp, now: Timestamp) {
-        self.epoch += 1;
+    /// Takes over what another process learned: that an account, or one model of it, is to rest
+    /// until then. That only lengthens, so facts may come in any order and more than once. Answers
+    /// whether anything changed.
+    pub fn learn_cooldown(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        model: Model,
+        until: Timestamp,
+        class: Class,
+    ) -> bool {
+        let now = self.advance(now);
+        let known = (model.0 as usize) < self.models.len();
+        if until <= now || !known || !self.holds(slot) {
+            return false;
+        }
+        self.rest(slot, model.0, until, class, now)
+    }
+
+    /// An account, or one model of it, rests until then, if it does not rest longer.
+    fn rest(
+        &mut self,
+        slot: Slot,
+        model: u32,
+        until: Timestamp,
+        class: Class,
+        now: Timestamp,
+    ) -> bool {
+        let index = slot.index;
+        let settings = self.settings;
         let failure = Failure {
             until,
-            epoch: self.epoch,
+            epoch: self.epoch + 1,
             step: false,
-            reason: Class::Quota,
+            reason: class,
         };
-        let breaker = &mut self.accounts[slot.index as usize].breaker;
-        let before = breaker.until;
-        breaker.merge(now, failure, &self.settings);
-        if breaker.until != before {
-            let class = Class::Quota;
-            let model = None;
-            self.events.add(
-                now,
-                EventKind::Cooled {
-                    slot,
-                    model,
-                    class,
-                    until,
-                },
-            );
+        let state = (model != 0).then(|| self.make_state(index, model) as usize);
+        let breaker = match state {
+            Some(state) => &mut self.states[state].breaker,
+            None => &mut self.accounts[index as usize].breaker,
+        };
+        if until <= breaker.until {
+            return false;
         }
+        breaker.fail(now, failure, &settings);
+        self.epoch += 1;
+        match model {
+            0 => self.look(index, now),
+            _ => self.look_at_model(index, model, now),
+        }
+        let model = (model != 0).then_some(model);
+        self.events.add(
+            now,
+            EventKind::Cooled {
+                slot,
+                model,
+                class,
+                until,
+            },
+        );
+        true
     }
 
     fn quota_is_back(&mut self, slot: Slot, now: Timestamp) {

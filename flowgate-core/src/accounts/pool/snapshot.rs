@@ -46,6 +46,7 @@ pub struct PoolState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SavedModel {
     name: String,
+    #[serde(with = "super::bits::single")]
     used: f32,
 }
 
