@@ -14,6 +14,7 @@
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
 //! * [`supervise`]: what is to be done so that services stay up?
 //! * [`yaml`]: documents that remember where everything stood.
+//! * [`event`]: what happened, as one line each.
 //! * [`redact`]: secrets do not show.
 //! * [`diagnostic`]: what is wrong, where, and what to do about it.
 //!
@@ -42,6 +43,7 @@ pub mod accounts;
 pub mod clients;
 pub mod config;
 pub mod diagnostic;
+pub mod event;
 #[cfg(feature = "uniffi")]
 pub mod ffi;
 pub mod guard;

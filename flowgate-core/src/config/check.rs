@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{Base, check_path_text, lead};
 use super::schema::Settings;
+use super::service_check;
 use super::text::refusal;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::yaml::{Entry, Node, Value};
@@ -36,6 +37,7 @@ const LITELLM_SECTIONS: [&str; 19] = [
 pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     paths(document, settings, problems);
     services(document, settings, problems);
+    service_check::check(document, settings, problems);
     sections(document, problems);
     super::accounts::check(document, settings, problems);
 }
@@ -162,17 +164,15 @@ fn dependencies(document: &Node, problems: &mut Vec<Diagnostic>) {
     let names = Names::of(document, &["services"], "name a key of `services`");
     let mut needs: BTreeMap<&str, Vec<(&str, Span)>> = BTreeMap::new();
     for entry in named(document, &["services"]) {
-        let items = entry.value.get("depends_on").and_then(Node::items);
-        for (index, item) in items.unwrap_or_default().iter().enumerate() {
-            let Some(name) = item.as_str() else { continue };
+        for (name, span, step) in needed(&entry.value) {
             if names.contains(name) {
-                needs.entry(&entry.key).or_default().push((name, item.span));
+                needs.entry(&entry.key).or_default().push((name, span));
                 continue;
             }
-            let path = format!("services.{}.depends_on[{index}]", entry.key);
+            let path = format!("services.{}.depends_on{step}", entry.key);
             let message = "there is no such service";
             problems.push(
-                Diagnostic::error("config.unknown_service", item.span, message)
+                Diagnostic::error("config.unknown_service", span, message)
                     .at(path)
                     .hint(names.hint(name)),
             );
@@ -186,6 +186,29 @@ fn dependencies(document: &Node, problems: &mut Vec<Diagnostic>) {
                 .hint("remove one of the dependencies"),
         );
     }
+}
+
+/// What a service depends on, in either form, and how its place is written.
+fn needed(service: &Node) -> Vec<(&str, Span, String)> {
+    let Some(node) = service.get("depends_on") else {
+        return Vec::new();
+    };
+    let items = node.items().unwrap_or_default().iter().enumerate();
+    let listed = items.filter_map(|(index, item)| {
+        let name = item.as_str()?;
+        Some((name, item.span, format!("[{index}]")))
+    });
+    let entries = node.entries().unwrap_or_default().iter();
+    let mapped = entries
+        .filter(|entry| !entry.key.starts_with("_comment"))
+        .map(|entry| {
+            (
+                entry.key.as_str(),
+                entry.key_span,
+                format!(".{}", entry.key),
+            )
+        });
+    listed.chain(mapped).collect()
 }
 
 /// A cycle of the graph, found by taking away services that wait for nothing until none is left.

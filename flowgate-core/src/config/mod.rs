@@ -13,6 +13,8 @@ mod legacy;
 mod migrate;
 mod paths;
 mod schema;
+mod service;
+mod service_check;
 mod text;
 mod version3;
 
@@ -22,8 +24,13 @@ pub use json_schema::json_schema;
 pub use migrate::{Migration, migrate, migrate_with_proxy};
 pub use paths::{Base, resolve_document, resolve_path};
 pub use schema::{
-    Auth, Backoff, Command, Credential, Credentials, Integration, Paths, Provider, Readiness,
-    Restart, RestartPolicy, Section, Service, Settings, SignInMethod,
+    Auth, Backoff, Credential, Credentials, Integration, Paths, Provider, Section, Settings,
+    SignInMethod,
+};
+pub use service::{
+    Command, Condition, DependsOn, Drain, Factor, Flag, Liveness, LogMode, Logs, Need, OnLoss,
+    OnPortConflict, OnSupervisorExit, Overlap, Part, Pattern, Program, Readiness, Restart,
+    RestartBackoff, RestartPolicy, Service, SignalTo, Stop, StopSignal,
 };
 pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
 
@@ -67,6 +74,8 @@ pub struct Config {
     settings: Settings,
     warnings: Vec<Diagnostic>,
     proxy_file: Option<PathText>,
+    /// The directory that its paths were resolved against.
+    directory: Option<String>,
 }
 
 impl std::fmt::Debug for Config {
@@ -200,6 +209,7 @@ impl Config {
                 settings,
                 warnings: sorted(file, problems),
                 proxy_file: legacy.proxy_file,
+                directory: None,
             }),
             _ => Err(invalid(file, problems)),
         }
@@ -234,6 +244,11 @@ impl Config {
     /// The file it was read from.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
+    }
+
+    /// The directory that its paths start at; known once it is [resolved](Self::resolve).
+    pub fn directory(&self) -> Option<&str> {
+        self.directory.as_deref()
     }
 
     /// What is allowed and suspicious, in the order of the text.
@@ -278,14 +293,15 @@ impl Config {
 
     /// The same configuration with every path absolute and the defaults of paths written out.
     ///
-    /// Of all four kinds: `paths.*`, `secret_files`, the files of credentials, and the working
-    /// directory of services. Resolving twice changes nothing.
+    /// Of all five kinds: `paths.*`, `secret_files`, the files of credentials, and the working
+    /// directory and variable files of services. Resolving twice changes nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Invalid`] if a path starts with `~` and the home directory is not known.
     pub fn resolve(&self, base: &Base<'_>) -> Result<Self, Error> {
         let mut resolved = self.clone();
+        resolved.directory = Some(base.dir.to_owned());
         paths::write_runtime_dir(&mut resolved.document, &self.settings.paths);
         resolve_document(&mut resolved.document, base)
             .map_err(|problems| invalid(self.file(), problems))?;

@@ -60,7 +60,7 @@ pub(super) fn lead(text: &str, base: &Base<'_>) -> Result<String, String> {
 }
 
 /// Resolves, in place, the paths of a document: `paths.*`, `secret_files`, the files of
-/// credentials, and the working directory of services. Everything else is left alone.
+/// credentials, and the working directory and variable files of services. Everything else is left alone.
 ///
 /// # Errors
 ///
@@ -101,11 +101,18 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
         });
     }
     for entry in children(document.get_mut("services")) {
-        let cwd = entry
-            .value
-            .get_mut("command")
-            .and_then(|command| command.get_mut("cwd"));
-        resolve(cwd, &|| format!("services.{}.command.cwd", entry.key));
+        let Some(command) = entry.value.get_mut("command") else {
+            continue;
+        };
+        let path = format!("services.{}.command", entry.key);
+        resolve(command.get_mut("cwd"), &|| format!("{path}.cwd"));
+        let files = command.get_mut("env_file").map(|files| &mut files.value);
+        let Some(Value::Sequence(files)) = files else {
+            continue;
+        };
+        for (index, file) in files.iter_mut().enumerate() {
+            resolve(Some(file), &|| format!("{path}.env_file[{index}]"));
+        }
     }
     if problems.is_empty() {
         Ok(())

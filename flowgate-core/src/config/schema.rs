@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::guard::Policy;
 
 use super::accounts::Accounts;
-use super::text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
+use super::service::Service;
+use super::text::{Duration, HttpUrl, Name, NonBlank, PathText, ServiceName};
 
 /// The configuration of FlowGate.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -149,64 +150,8 @@ impl Paths {
     }
 }
 
-/// A program that FlowGate keeps running.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// How to start it.
-    pub command: Command,
-    /// The address it listens on. Default: `127.0.0.1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<Host>,
-    /// The port it listens on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<Port>,
-    /// When it counts as ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub readiness: Option<Readiness>,
-    /// The URL path that answers 2xx when it is ready; the short form of `readiness.http`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub readiness_path: Option<UrlPath>,
-    /// The URL path that answers 2xx while it is alive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health_path: Option<UrlPath>,
-    /// When it is started again after it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restart: Option<Restart>,
-    /// The services that must be ready before it is started.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub depends_on: Vec<ServiceName>,
-}
-
-/// How to start a program. `{:?}` hides arguments and variables, which may be secrets.
-#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Command {
-    /// The program and its arguments; no shell is involved.
-    #[serde(deserialize_with = "program_and_arguments")]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    pub args: Vec<String>,
-    /// The directory it is started in. Default: the directory of the configuration file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cwd: Option<PathText>,
-    /// Environment variables that are set for it, beside the inherited ones.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<Name, String>,
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Command")
-            .field("program", &self.args.first())
-            .field("cwd", &self.cwd)
-            .field("env", &self.env.keys())
-            .finish_non_exhaustive()
-    }
-}
-
-fn program_and_arguments<'de, D: Deserializer<'de>>(
+/// The program first.
+pub(super) fn program_and_arguments<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {
     let args = Vec::<String>::deserialize(deserializer)?;
@@ -221,49 +166,7 @@ fn program_and_arguments<'de, D: Deserializer<'de>>(
     }
 }
 
-/// When a service counts as ready.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Readiness {
-    /// This URL path answers 2xx.
-    Http(UrlPath),
-}
-
-/// When a service is started again after it ended.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Restart {
-    /// After which ends.
-    #[serde(default)]
-    pub policy: RestartPolicy,
-    /// How long to wait before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backoff: Option<Backoff>,
-    /// How many starts are allowed within `within`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_restarts: Option<u32>,
-    /// The time in which `max_restarts` counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<Duration>,
-}
-
-/// After which ends a service is started again.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RestartPolicy {
-    /// After every end.
-    #[default]
-    Always,
-    /// Never.
-    Never,
-    /// After an end with an error.
-    OnFailure,
-}
-
-/// How long to wait before a restart; the wait doubles each time.
+/// How long to wait before another try; the wait doubles each time.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

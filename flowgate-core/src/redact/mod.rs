@@ -109,6 +109,66 @@ fn is_secret_option(text: &str) -> bool {
     text.starts_with('-') && !text.contains('=') && is_secret_key(text.trim_start_matches('-'))
 }
 
+/// Hides the secrets in a JSON value. Of a text only what is secret is hidden, so that a message or
+/// a line of a log still says something.
+///
+/// ```
+/// use flowgate_core::redact::redact_json;
+///
+/// let mut value = serde_json::json!({ "token": "abc", "line": "login password=abc failed" });
+/// redact_json(&mut value);
+/// assert_eq!(value["token"], "********");
+/// assert_eq!(value["line"], "login password=******** failed");
+/// ```
+pub fn redact_json(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = redact_message(text),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(redact_json),
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields.iter_mut() {
+                match is_secret_key(key) {
+                    true => hide_json(value),
+                    false => redact_json(value),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn hide_json(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) if !is_literal(text) => {}
+        serde_json::Value::String(_) | serde_json::Value::Number(_) => *value = HIDDEN.into(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(hide_json),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(hide_json),
+        _ => {}
+    }
+}
+
+/// A text with its secrets hidden, word by word too.
+fn redact_message(text: &str) -> String {
+    let words = text.split_whitespace().flat_map(secrets_in);
+    let mut secrets: Vec<&str> = secrets_in(text).into_iter().chain(words).collect();
+    // The word after `api_key:` or `Authorization:`.
+    let mut after_key = false;
+    for word in text.split_whitespace() {
+        if after_key && is_literal(word) && word != "Bearer" {
+            secrets.push(word);
+        }
+        let bare = word.trim_matches(['"', '\'', ',', '{', '(']);
+        let names = bare.strip_suffix([':', '=']).unwrap_or_default();
+        after_key =
+            is_secret_key(names.trim_matches(['"', '\''])) || (after_key && word == "Bearer");
+    }
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let hide = |text: String, secret: &str| text.replace(secret, HIDDEN);
+    secrets
+        .into_iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), hide)
+}
+
 /// Everything below a secret key.
 fn hide_all(node: &Node) -> Node {
     let value = match &node.value {

@@ -7,6 +7,7 @@ mod activate;
 mod atomic;
 mod backup;
 mod clients;
+mod events;
 pub mod guard;
 mod load;
 mod migrate;
@@ -14,6 +15,7 @@ mod migrate;
 pub mod process;
 mod regular;
 mod secrets;
+mod services;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,11 @@ use std::path::{Path, PathBuf};
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
 pub use clients::{ClientFile, apply_client, client_file, revert_client};
+pub use events::{EVENT_LOG_BYTES, EVENT_LOG_KEEP, EventLog};
 pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
+pub use services::services;
 
 use self::regular::NotRegular;
 use crate::diagnostic::Diagnostic;

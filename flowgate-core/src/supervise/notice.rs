@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::event::{ExitStatus, Owner, Purpose, SpawnError};
 use super::spec::{Gen, ServiceId};
 use super::state::{PublicState, Why};
+use crate::event::{Event, Level};
 
 /// Something worth knowing about a service.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -130,11 +132,6 @@ pub enum What {
     LeftRunning,
     /// Its settings changed, without a restart.
     Reconfigured,
-    /// A driver reported what cannot be.
-    Unexpected {
-        /// What.
-        event: String,
-    },
 }
 
 impl What {
@@ -163,7 +160,34 @@ impl What {
             Self::StaleRecord { .. } => "service.stale_record",
             Self::LeftRunning => "service.left_running",
             Self::Reconfigured => "service.reconfigured",
-            Self::Unexpected { .. } => "service.unexpected",
+        }
+    }
+}
+
+impl What {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::CrashLoop { .. }
+            | Self::SpawnFailed { .. }
+            | Self::State {
+                to: PublicState::Error,
+                ..
+            } => Level::Error,
+            Self::Backoff { .. }
+            | Self::Exited {
+                expected: false, ..
+            }
+            | Self::Killing
+            | Self::PortBusy { .. }
+            | Self::RolledBack { .. }
+            | Self::StaleRecord { .. }
+            | Self::StillThere { .. } => Level::Warn,
+            Self::ProbeFailed { purpose, .. } => match purpose {
+                Purpose::Readiness => Level::Debug,
+                Purpose::Liveness => Level::Warn,
+            },
+            _ => Level::Info,
         }
     }
 }
@@ -203,4 +227,45 @@ pub fn fold<'n>(notices: impl IntoIterator<Item = &'n Notice>) -> BTreeMap<Servi
         }
     }
     states
+}
+
+impl From<&Notice> for Event {
+    fn from(notice: &Notice) -> Self {
+        let mut event = Self::new(
+            notice.what.name(),
+            notice.what.level(),
+            notice.service.as_str(),
+        );
+        // A unit variant is its name, and any other a mapping of its name to its fields.
+        if let Ok(Value::Object(what)) = serde_json::to_value(&notice.what)
+            && let Some((_, Value::Object(fields))) = what.into_iter().next()
+        {
+            event.data = fields;
+        }
+        event.with("generation", notice.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_an_event_with_its_fields() {
+        let notice = Notice {
+            service: "web".into(),
+            generation: 3,
+            what: What::Exited {
+                status: ExitStatus::Code(1),
+                expected: false,
+            },
+        };
+        let line = Event::from(&notice).stamp(0, 1).line();
+        let expected = "\"event\":\"service.exited\",\"level\":\"warn\",\"subject\":\"web\",\
+             \"data\":{\"status\":{\"code\":1},\"expected\":false,\"generation\":3}}\n";
+        assert!(line.ends_with(expected), "{line}");
+        let what = What::Recovered;
+        let line = Event::from(&Notice { what, ..notice }).stamp(0, 1).line();
+        assert!(line.contains("\"data\":{\"generation\":3}"), "{line}");
+    }
 }

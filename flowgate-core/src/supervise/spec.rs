@@ -173,7 +173,7 @@ pub enum OnPortConflict {
 pub enum Overlap {
     /// The old one is stopped, then the new one is started: for a while nobody answers.
     #[default]
-    Off,
+    Never,
     /// The supervisor listens and hands the socket to both (`{fd}`, `LISTEN_FDS`).
     Socket,
     /// The supervisor listens and forwards to a port of each process's own (`{port}`).
@@ -183,7 +183,7 @@ pub enum Overlap {
 impl Overlap {
     /// True if the supervisor itself listens on the port.
     pub fn holds_port(self) -> bool {
-        self != Self::Off
+        self != Self::Never
     }
 }
 

@@ -116,7 +116,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     ];
     let needs = prop::collection::vec((0..3_usize, condition, on_loss), 0..3);
     let overlap = prop_oneof![
-        1 => Just(Overlap::Off),
+        1 => Just(Overlap::Never),
         2 => Just(Overlap::Socket),
         1 => Just(Overlap::Forward)
     ];

@@ -439,7 +439,7 @@ impl Sim {
             assert!(*old < generation, "{service}: generations only grow");
             living += usize::from(process.asked || process.lives);
         }
-        let overlaps = spec.overlap != Overlap::Off;
+        let overlaps = spec.overlap != Overlap::Never;
         assert!(
             living <= usize::from(overlaps),
             "I1, I2: {service} has {living} processes and gets another"
