@@ -3,7 +3,14 @@
 //! [`supervise`](crate::supervise) decides; this carries out what it decided, and tells it what came
 //! of that.
 
-#[allow(dead_code, unused_imports, reason = "the driver comes next")]
-mod control;
+mod forward;
+mod identity;
+mod listen;
+mod logs;
+mod nursery;
+mod ports;
+mod proc;
+mod shim;
+mod wire;
 
-pub use control::{ControlError, Refusal};
+pub use shim::run_if_asked;

@@ -1,0 +1,220 @@
+//! The output of services: where it is kept, and what it ended with.
+//!
+//! One thread moves it, so that a disk that takes its time holds up nothing but the logs. It sleeps
+//! while nobody writes.
+
+mod file;
+mod pipe;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use regex::bytes::Regex;
+use rustix::event::{EventfdFlags, epoll, eventfd};
+
+use self::pipe::LogPipe;
+use crate::supervise::LogSpec;
+
+/// How much is moved at once.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The name of the descriptor that ends the thread.
+const END: u64 = u64::MAX;
+
+/// Moves the output of all services.
+#[derive(Debug)]
+pub(super) struct Logs {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    epoll: OwnedFd,
+    end: OwnedFd,
+    pipes: Mutex<(u64, HashMap<u64, Arc<Mutex<LogPipe>>>)>,
+}
+
+/// The output of one service. Dropping it leaves the pipe where it is.
+#[derive(Debug)]
+pub(super) struct ServiceLog {
+    number: u64,
+    pipe: Arc<Mutex<LogPipe>>,
+    shared: Arc<Shared>,
+}
+
+impl Logs {
+    pub(super) fn start() -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            end: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            pipes: Mutex::default(),
+        });
+        let end = epoll::EventData::new_u64(END);
+        epoll::add(&shared.epoll, &shared.end, end, epoll::EventFlags::IN)?;
+        let moves = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("logs".to_owned())
+            .stack_size(128 << 10)
+            .spawn(move || moves.run())?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Moves what comes through the pipe at `path` into the file `log` from now on.
+    pub(super) fn open(&self, path: &Path, log: PathBuf, spec: &LogSpec) -> io::Result<ServiceLog> {
+        let pipe = LogPipe::open(path, log, spec)?;
+        let mut pipes = lock(&self.shared.pipes);
+        pipes.0 += 1;
+        let number = pipes.0;
+        let data = epoll::EventData::new_u64(number);
+        epoll::add(&self.shared.epoll, &pipe, data, epoll::EventFlags::IN)?;
+        let pipe = Arc::new(Mutex::new(pipe));
+        pipes.1.insert(number, Arc::clone(&pipe));
+        Ok(ServiceLog {
+            number,
+            pipe,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        if rustix::io::write(&self.shared.end, &1_u64.to_ne_bytes()).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        // What is never touched takes no memory.
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut events = Vec::with_capacity(64);
+        loop {
+            events.clear();
+            let waited = epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                None,
+            );
+            match waited {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+            for event in &events {
+                let number = event.data.u64();
+                if number == END {
+                    return;
+                }
+                let pipe = lock(&self.pipes).1.get(&number).cloned();
+                if let Some(pipe) = pipe {
+                    lock(&pipe).pump(&mut buffer);
+                }
+            }
+        }
+    }
+}
+
+impl ServiceLog {
+    /// The end of the pipe that a program writes to.
+    pub(super) fn writer(&self) -> io::Result<OwnedFd> {
+        lock(&self.pipe).writer()
+    }
+
+    pub(super) fn configure(&self, spec: &LogSpec) {
+        lock(&self.pipe).configure(spec);
+    }
+
+    /// Moves what was written up to now, and says what it ended with.
+    pub(super) fn last_lines(&self, most: usize) -> Vec<String> {
+        let mut pipe = lock(&self.pipe);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        // Others may go on writing: what the pipe can hold was written before.
+        for _ in 0..16 {
+            if !pipe.pump(&mut buffer) {
+                break;
+            }
+        }
+        pipe.last_lines(most)
+    }
+
+    /// Tells when a line that comes in from now on matches.
+    pub(super) fn watch(&self, pattern: Regex) -> tokio::sync::oneshot::Receiver<()> {
+        lock(&self.pipe).watch(pattern)
+    }
+
+    /// How many bytes were lost because they could not be written.
+    pub(super) fn dropped(&self) -> u64 {
+        lock(&self.pipe).dropped
+    }
+}
+
+impl Drop for ServiceLog {
+    fn drop(&mut self) {
+        lock(&self.shared.pipes).1.remove(&self.number);
+        let _ = epoll::delete(&self.shared.epoll, lock(&self.pipe).as_fd());
+    }
+}
+
+/// What a panic of another thread left is whole: every change is made in one go.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens a log for a program that writes it by itself.
+pub(super) fn direct(log: &Path) -> io::Result<OwnedFd> {
+    Ok(file::open(log)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn output_is_kept_over_a_change_of_supervisors() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, log) = (dir.path().join("pipe"), dir.path().join("web.log"));
+        let spec = LogSpec::default();
+        let first = Logs::start().unwrap();
+        let service = first.open(&pipe, log.clone(), &spec).unwrap();
+        let mut program = File::from(service.writer().unwrap());
+        let ready = service.watch(Regex::new("^ready").unwrap());
+        program.write_all(b"boot\nrea").unwrap();
+        program.write_all(b"dy\n").unwrap();
+        ready.await.unwrap();
+        assert_eq!(service.last_lines(5), ["boot", "ready"]);
+        assert_eq!(service.last_lines(1), ["ready"]);
+        drop((service, first));
+        program.write_all(b"nobody reads\n").unwrap();
+        let second = Logs::start().unwrap();
+        let service = second.open(&pipe, log.clone(), &spec).unwrap();
+        assert_eq!(service.last_lines(5), ["nobody reads"]);
+        assert_eq!(
+            fs::read_to_string(log).unwrap(),
+            "boot\nready\nnobody reads\n"
+        );
+        assert_eq!(service.dropped(), 0);
+    }
+
+    #[test]
+    fn what_is_no_pipe_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        fs::write(&path, "mine").unwrap();
+        let logs = Logs::start().unwrap();
+        let error = logs.open(&path, dir.path().join("log"), &LogSpec::default());
+        assert!(error.is_err() && fs::read(&path).unwrap() == b"mine");
+    }
+}

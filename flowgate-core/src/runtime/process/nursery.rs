@@ -1,0 +1,136 @@
+//! The supervisor's side of the conversation with [shims](super::shim).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::shim::{ARGUMENT, door_name};
+use super::wire::{self, Report, Request};
+use crate::supervise::ProcessId;
+
+/// What shims come from.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    program: PathBuf,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    socket: OwnedFd,
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It ends when it is hung up on, and has nothing to lose.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Nursery {
+    /// `program` calls [`run_if_asked`](super::run_if_asked) in its `main`. It is started when the
+    /// first shim is needed.
+    pub(super) fn new(program: PathBuf) -> Self {
+        Self {
+            program,
+            running: None,
+        }
+    }
+
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Makes a shim that can be found in this directory later.
+    pub(super) fn shim(&mut self, dir: &Path) -> io::Result<Talk> {
+        let (ours, its) = pair()?;
+        let request = Request::Shim {
+            dir: dir.to_owned(),
+        };
+        let ask = |running: &Running| wire::send(&running.socket, &request, &[its.as_fd()]);
+        if !self
+            .running
+            .as_ref()
+            .is_some_and(|running| ask(running).is_ok())
+        {
+            // There is none yet, or somebody killed it.
+            self.running = None;
+            ask(self.running.insert(self.start()?))?;
+        }
+        Talk::new(ours)
+    }
+
+    fn start(&self) -> io::Result<Running> {
+        let (socket, its) = pair()?;
+        let child = Command::new(&self.program)
+            .arg(ARGUMENT)
+            .env_clear()
+            .stdin(Stdio::from(its))
+            .spawn()?;
+        Ok(Running { socket, child })
+    }
+}
+
+fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let kind = SocketType::SEQPACKET;
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        kind,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
+/// A conversation with one shim.
+#[derive(Debug)]
+pub(super) struct Talk {
+    // Not a stream of bytes; it is used for its place in the event loop alone.
+    socket: UnixStream,
+}
+
+impl Talk {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
+        let socket = StdStream::from(socket);
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket: UnixStream::from_std(socket)?,
+        })
+    }
+
+    /// Knocks at the shim that an earlier supervisor made.
+    pub(super) fn knock(dir: &Path, shim: ProcessId) -> io::Result<Self> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let address = wire::address(&wire::directory(dir)?, &door_name(shim))?;
+        rustix::net::connect(&socket, &address)?;
+        let peer = rustix::net::sockopt::socket_peercred(&socket)?;
+        if u32::try_from(peer.pid.as_raw_pid()) != Ok(shim.pid) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Self::new(socket)
+    }
+
+    pub(super) async fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let send = || wire::send(&self.socket, request, fds);
+        self.socket.async_io(Interest::WRITABLE, send).await
+    }
+
+    /// What the shim says next; `None` if it is gone.
+    pub(super) async fn receive(&self) -> Option<(Report, Vec<OwnedFd>)> {
+        let receive = || wire::receive(&self.socket);
+        let received = self.socket.async_io(Interest::READABLE, receive).await;
+        received.ok().flatten()
+    }
+}

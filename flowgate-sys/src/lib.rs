@@ -1,0 +1,173 @@
+//! The system calls of the supervisor that no safe crate offers: all unsafe code of FlowGate.
+//!
+//! Each function is safe to call: what it needs to be sound, it checks itself. They are for the
+//! shim, a process that is made to hold the processes of one service, and that has one thread.
+#![cfg(target_os = "linux")]
+#![expect(unsafe_code, reason = "this crate is where it is allowed")]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// Which side of a [`fork`] this is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, and the number of the new one.
+    Parent(u32),
+}
+
+/// Doubles this process.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::Unsupported`] if this process has more than one thread: the copy would have
+/// only this one, and every lock that another holds would stay locked in it. Otherwise what the
+/// system says.
+pub fn fork() -> io::Result<Forked> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // SAFETY: there is no other thread, and none can come up before the call, since only this one
+    // could start it. So the child finds every lock and the allocator as the parent has them.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid => u32::try_from(pid)
+            .map(Forked::Parent)
+            .map_err(|_| io::Error::last_os_error()),
+    }
+}
+
+/// Holds back every signal that can be held back, and returns a descriptor that can be read when
+/// a child has ended.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn hold_signals() -> io::Result<OwnedFd> {
+    // SAFETY: both sets are initialised by the first call on them, and outlive the calls.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &all, ptr::null_mut()))?;
+        let mut child = std::mem::zeroed();
+        libc::sigemptyset(&mut child);
+        libc::sigaddset(&mut child, libc::SIGCHLD);
+        let fd = check(libc::signalfd(
+            -1,
+            &child,
+            libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        ))?;
+        // SAFETY: the descriptor is new, and nobody else has it.
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Gives every signal its default meaning, and holds back none: a program that is started should
+/// not inherit what the one that starts it had set up.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn reset_signals() -> io::Result<()> {
+    // SAFETY: SIG_DFL is no function that could be wrong; the set is initialised before its use.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            // Those that cannot be changed (KILL, STOP, two of the C library) say so.
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut()))?;
+    }
+    Ok(())
+}
+
+/// Lets children vanish when they end, without being waited for.
+pub fn forget_children() {
+    // SAFETY: SIG_IGN is no function that could be wrong.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+    }
+}
+
+/// Takes descriptor 3, where a program looks for the first listening socket that it is handed, and
+/// puts `/dev/null` there. What this process inherited in its place is closed.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::AlreadyExists`] if this process itself opened something that is there now.
+pub fn take_descriptor_3() -> io::Result<OwnedFd> {
+    const THREE: RawFd = 3;
+    // SAFETY: asking for the flags of a number changes nothing, whatever the number stands for.
+    let flags = unsafe { libc::fcntl(THREE, libc::F_GETFD) };
+    // What Rust opens is never inherited by others; what was inherited is not marked so.
+    if flags >= 0 && flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    let null = OwnedFd::from(null);
+    if null.as_raw_fd() == THREE {
+        return Ok(null);
+    }
+    // SAFETY: nothing in this process owns 3, as was checked, so it can be replaced and owned.
+    unsafe {
+        check(libc::dup3(null.as_raw_fd(), THREE, libc::O_CLOEXEC))?;
+        Ok(OwnedFd::from_raw_fd(THREE))
+    }
+}
+
+/// Lets no program that is started from here on inherit a descriptor of 3 or above that is open now.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn keep_descriptors() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: no descriptor is closed or opened; one that is marked stays valid for its owner.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    // Linux before 5.11.
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_string_lossy().parse::<RawFd>();
+        if let Ok(number) = number
+            && number >= 3
+        {
+            // SAFETY: as above. The descriptor of this directory may be gone by now: an error.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_many_threads_is_not_doubled() {
+        // The test runner has one thread for itself and one for this.
+        let error = fork().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    }
+}
