@@ -16,6 +16,9 @@ use crate::args::Args;
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    // A shim is one of many, and carries nothing that it does not need.
+    #[cfg(target_os = "linux")]
+    flowgate_core::runtime::process::run_if_asked();
     // An agent waits for this answer before every command: nothing else is set up for it.
     if let Some(agent) = commands::hook::asked(std::env::args_os().skip(1)) {
         return commands::hook::answer(agent);

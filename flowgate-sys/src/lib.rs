@@ -5,6 +5,7 @@
 #![cfg(target_os = "linux")]
 #![expect(unsafe_code, reason = "this crate is where it is allowed")]
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -84,6 +85,19 @@ pub fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Becomes another program, with these arguments and variables. Unlike what the standard library
+/// does, a file that is no program is never given to a shell instead. Returns only if it fails.
+pub fn execute(program: &CStr, arguments: &[CString], variables: &[CString]) -> io::Error {
+    let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
+        let texts = texts.iter().map(|text| text.as_ptr());
+        texts.chain([ptr::null()]).collect()
+    };
+    let (arguments, variables) = (pointers(arguments), pointers(variables));
+    // SAFETY: both lists end with a null pointer, and they and their texts outlive the call.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
+    io::Error::last_os_error()
+}
+
 /// Lets children vanish when they end, without being waited for.
 pub fn forget_children() {
     // SAFETY: SIG_IGN is no function that could be wrong.
@@ -121,33 +135,24 @@ pub fn take_descriptor_3() -> io::Result<OwnedFd> {
     }
 }
 
-/// Lets no program that is started from here on inherit a descriptor of 3 or above that is open now.
+/// Closes every descriptor of 3 or above that this process inherited: each is somebody's file or
+/// pipe, which would stay open as long as this process lives.
 ///
 /// # Errors
 ///
 /// What the system says.
-pub fn keep_descriptors() -> io::Result<()> {
-    const FIRST: libc::c_uint = 3;
-    // SAFETY: no descriptor is closed or opened; one that is marked stays valid for its owner.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            FIRST,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if done == 0 {
-        return Ok(());
-    }
-    // Linux before 5.11.
+pub fn close_inherited() -> io::Result<()> {
+    let mut numbers = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_string_lossy().parse::<RawFd>();
-        if let Ok(number) = number
-            && number >= 3
-        {
-            // SAFETY: as above. The descriptor of this directory may be gone by now: an error.
-            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        numbers.extend(entry?.file_name().to_string_lossy().parse::<RawFd>());
+    }
+    for number in numbers.into_iter().filter(|number| *number >= 3) {
+        // SAFETY: asking for the flags of a number changes nothing.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        // What Rust opens is marked not to be inherited; so what is not marked, nobody here owns.
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: as said, nobody owns it.
+            unsafe { libc::close(number) };
         }
     }
     Ok(())

@@ -3,14 +3,74 @@
 //! [`supervise`](crate::supervise) decides; this carries out what it decided, and tells it what came
 //! of that.
 
+mod dir;
+mod driver;
 mod forward;
 mod identity;
+mod launch;
 mod listen;
 mod logs;
+mod metrics;
+mod notify;
 mod nursery;
 mod ports;
+mod probes;
 mod proc;
+mod record;
 mod shim;
+mod supervisor;
+mod tend;
 mod wire;
 
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use dir::RuntimeDir;
+pub use metrics::Status;
 pub use shim::run_if_asked;
+pub use supervisor::{Events, Handle, Heard, Running, Supervisor};
+
+/// Why a supervisor cannot do what it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another one has the runtime directory.
+    #[error(
+        "another supervisor{} has `{}`; talk to it with `flowgate status`, or end it with `flowgate down`",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), dir.display()
+    )]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// The process that has it.
+        pid: Option<u32>,
+    },
+    /// A file or a socket cannot be used.
+    #[error("cannot {what} `{}`: {reason}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The stable name of this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Locked { .. } => "supervise.locked",
+            Self::Io { .. } => "supervise.io",
+        }
+    }
+
+    fn io(what: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::Io {
+            what,
+            path: path.to_owned(),
+            reason: super::plain(error),
+        }
+    }
+}

@@ -56,11 +56,8 @@ impl Nursery {
             dir: dir.to_owned(),
         };
         let ask = |running: &Running| wire::send(&running.socket, &request, &[its.as_fd()]);
-        if !self
-            .running
-            .as_ref()
-            .is_some_and(|running| ask(running).is_ok())
-        {
+        let asked = self.running.as_ref().map(&ask);
+        if !matches!(asked, Some(Ok(()))) {
             // There is none yet, or somebody killed it.
             self.running = None;
             ask(self.running.insert(self.start()?))?;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::supervise::{Owner, ProcessId};
 
@@ -139,7 +139,7 @@ pub(super) fn sockets(pid: u32) -> Vec<u64> {
         .collect()
 }
 
-fn socket_number(target: &PathBuf) -> Option<u64> {
+fn socket_number(target: &Path) -> Option<u64> {
     let name = target.to_str()?.strip_prefix("socket:[")?;
     name.strip_suffix(']')?.parse().ok()
 }

@@ -13,12 +13,12 @@
 //! [`run_if_asked`]. They have one thread, and do nothing until there is something to do.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::ffi::{CString, NulError};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use flowgate_sys::Forked;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -70,7 +70,7 @@ fn nursery() -> i32 {
 
 fn prepare() -> io::Result<(OwnedFd, OwnedFd)> {
     let slot = flowgate_sys::take_descriptor_3()?;
-    flowgate_sys::keep_descriptors()?;
+    flowgate_sys::close_inherited()?;
     let socket = io::stdin().as_fd().try_clone_to_owned()?;
     if rustix::net::sockopt::socket_type(&socket)? != SocketType::SEQPACKET {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -142,6 +142,7 @@ impl Shim {
     fn new(talk: OwnedFd, slot: OwnedFd, dir: &Path) -> io::Result<Self> {
         rustix::process::setsid()?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        flowgate_sys::reset_signals()?;
         let children = flowgate_sys::hold_signals()?;
         let id = identity::own()?;
         let door = rustix::net::socket_with(
@@ -454,33 +455,40 @@ fn become_program(
     {
         return Failure::new(Stage::Cwd, &error.into());
     }
-    let Some((program, arguments)) = launch.args.split_first() else {
-        return Failure {
-            stage: Stage::Exec,
-            errno: rustix::io::Errno::NOENT.raw_os_error(),
-        };
-    };
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(launch.env.iter().filter_map(|v| wire::name_and_value(v)))
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .process_group(0);
+    match execute(launch, &stdout, &stderr, listener.as_ref(), slot) {
+        Ok(never) => match never {},
+        Err(error) => Failure::new(Stage::Exec, &error),
+    }
+}
+
+fn execute(
+    launch: &Launch,
+    stdout: &OwnedFd,
+    stderr: &OwnedFd,
+    listener: Option<&OwnedFd>,
+    slot: &mut OwnedFd,
+) -> io::Result<Infallible> {
+    rustix::process::setpgid(None, None)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    let mut variables = launch.env.clone();
     if let Some(listener) = listener {
         // Not marked to be closed: this one the program inherits.
-        if let Err(error) = rustix::io::dup2(&listener, slot) {
-            return fork(&error.into());
-        }
-        command
-            .env("LISTEN_FDS", "1")
-            .env("LISTEN_PID", std::process::id().to_string())
-            .env(
-                "LISTEN_FDNAMES",
-                launch.listener.as_deref().unwrap_or("listen"),
-            );
+        rustix::io::dup2(listener, slot)?;
+        let name = launch.listener.as_deref().unwrap_or("listen");
+        let added = [
+            "LISTEN_FDS=1".to_owned(),
+            format!("LISTEN_PID={}", std::process::id()),
+            format!("LISTEN_FDNAMES={name}"),
+        ];
+        variables.extend(added.map(String::into_bytes));
     }
-    Failure::new(Stage::Exec, &command.exec())
+    let program = CString::new(launch.program.as_str())?;
+    let texts = |texts: Vec<Vec<u8>>| -> Result<Vec<CString>, NulError> {
+        texts.into_iter().map(CString::new).collect()
+    };
+    let arguments = launch.args.iter().map(|arg| arg.clone().into_bytes());
+    let arguments = texts(arguments.collect())?;
+    let variables = texts(variables)?;
+    Err(flowgate_sys::execute(&program, &arguments, &variables))
 }

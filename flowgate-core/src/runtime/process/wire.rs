@@ -133,7 +133,7 @@ impl Failure {
         let (stage, path) = match self.stage {
             Stage::Cwd => (SpawnStage::Cwd, launch.cwd.clone()),
             Stage::Fork => (SpawnStage::Fork, None),
-            Stage::Exec => (SpawnStage::Exec, launch.args.first().cloned()),
+            Stage::Exec => (SpawnStage::Exec, Some(launch.program.clone())),
         };
         SpawnError {
             stage,
@@ -165,7 +165,9 @@ fn is_permanent(stage: Stage, errno: i32) -> bool {
 /// What is to be started. `{:?}` shows nothing of it: it has secrets.
 pub(super) struct Launch {
     pub(super) generation: Gen,
-    /// The program and its arguments.
+    /// Where the program is; a relative path starts at `cwd`.
+    pub(super) program: String,
+    /// What it is called, and its arguments.
     pub(super) args: Vec<String>,
     pub(super) cwd: Option<String>,
     /// All variables, as `NAME=value`, which need not be UTF-8.
@@ -177,6 +179,7 @@ pub(super) struct Launch {
 #[derive(Deserialize, Serialize)]
 struct Head {
     generation: Gen,
+    program: String,
     args: Vec<String>,
     cwd: Option<String>,
     listener: Option<String>,
@@ -188,6 +191,7 @@ impl Launch {
     pub(super) fn write(&self) -> io::Result<OwnedFd> {
         let head = Head {
             generation: self.generation,
+            program: self.program.clone(),
             args: self.args.clone(),
             cwd: self.cwd.clone(),
             listener: self.listener.clone(),
@@ -211,6 +215,7 @@ impl Launch {
         let head: Head = serde_json::from_slice(parts.next().unwrap_or_default())?;
         Ok(Self {
             generation: head.generation,
+            program: head.program,
             args: head.args,
             cwd: head.cwd,
             env: parts.map(<[u8]>::to_vec).collect(),
@@ -223,7 +228,7 @@ impl std::fmt::Debug for Launch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Launch")
             .field("generation", &self.generation)
-            .field("program", &self.args.first())
+            .field("program", &self.program)
             .finish_non_exhaustive()
     }
 }

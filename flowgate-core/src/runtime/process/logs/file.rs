@@ -19,6 +19,8 @@ pub(super) struct LogFile {
     /// The length of the line that is being written.
     line: usize,
     /// What could not be written since it last could.
+    missing: u64,
+    /// What could not be written at all.
     dropped: u64,
 }
 
@@ -32,6 +34,7 @@ impl LogFile {
             keep: 0,
             max_line: 0,
             line: 0,
+            missing: 0,
             dropped: 0,
         };
         new.configure(spec);
@@ -44,27 +47,40 @@ impl LogFile {
         self.max_line = usize::try_from(spec.max_line).unwrap_or(usize::MAX).max(1);
     }
 
+    /// How many bytes were lost because they could not be written.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Writes output, in files that end with a line, and lines that end in time. What cannot be
-    /// written is counted and gone: the service must not wait for a disk. Returns how many bytes were
-    /// lost before this, if it is the first to arrive again.
-    pub(super) fn write(&mut self, mut output: &[u8]) -> Option<u64> {
-        let mut regained = None;
+    /// written is counted and gone: the service must not wait for a disk. When it can be again, a
+    /// line says how much is missing.
+    pub(super) fn write(&mut self, mut output: &[u8]) {
         while !output.is_empty() {
             let (part, broken) = self.next_part(output);
             output = output.get(part.len()..).unwrap_or_default();
-            match self.append(part, broken) {
-                Ok(()) if self.dropped > 0 => {
-                    regained = Some(std::mem::take(&mut self.dropped));
-                }
-                Ok(()) => {}
-                Err(_) => {
-                    self.dropped += part.len() as u64;
-                    // Next time it is opened anew: it may be on another disk by then.
-                    self.file = None;
-                }
+            let written = self
+                .say_what_is_missing()
+                .and_then(|()| self.append(part, broken));
+            if written.is_err() {
+                self.missing += part.len() as u64;
+                self.dropped += part.len() as u64;
+                // Next time it is opened anew: it may be on another disk by then.
+                self.file = None;
             }
         }
-        regained
+    }
+
+    fn say_what_is_missing(&mut self) -> io::Result<()> {
+        if self.missing > 0 {
+            let note = format!(
+                "[flowgate: {} bytes are missing here: they could not be written]\n",
+                self.missing
+            );
+            self.append(note.as_bytes(), false)?;
+            self.missing = 0;
+        }
+        Ok(())
     }
 
     /// The longest beginning that can be written at once, and whether its line must be broken
@@ -203,8 +219,8 @@ mod tests {
     #[test]
     fn files_end_with_a_line_and_only_so_many_are_kept() {
         let (_dir, path, mut log) = log(10, 2, 100);
-        assert_eq!(log.write(b"one\ntwo\nthree\nfour\n"), None);
-        assert_eq!(log.write(b"five\nsix\n"), None);
+        log.write(b"one\ntwo\nthree\nfour\n");
+        log.write(b"five\nsix\n");
         assert_eq!(read(&path), "five\nsix\n");
         assert_eq!(read(&aside(&path, 1)), "three\nfour\n");
         assert_eq!(read(&aside(&path, 2)), "one\ntwo\n");
@@ -229,12 +245,15 @@ mod tests {
         let (dir, path, mut log) = log(1000, 2, 100);
         // A disk that takes nothing, for whoever writes.
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        assert_eq!(log.write(b"lost\n"), None);
-        assert_eq!(log.write(b"lost too\n"), None);
+        log.write(b"lost\n");
+        log.write(b"lost too\n");
+        assert_eq!(log.dropped(), 14);
         fs::remove_file(&path).unwrap();
-        assert_eq!(log.write(b"kept\n"), Some(14));
-        assert_eq!(log.write(b"kept\n"), None);
-        assert_eq!(read(&path), "kept\nkept\n");
+        log.write(b"kept\n");
+        log.write(b"kept\n");
+        let note = "[flowgate: 14 bytes are missing here: they could not be written]\n";
+        assert_eq!(read(&path), format!("{note}kept\nkept\n"));
+        assert_eq!(log.dropped(), 14);
         drop(dir);
     }
 

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use regex::bytes::Regex;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 
+use self::file::LogFile;
 use self::pipe::LogPipe;
 use crate::supervise::LogSpec;
 
@@ -35,12 +36,38 @@ pub(super) struct Logs {
 struct Shared {
     epoll: OwnedFd,
     end: OwnedFd,
-    pipes: Mutex<(u64, HashMap<u64, Arc<Mutex<LogPipe>>>)>,
+    pipes: Mutex<Pipes>,
 }
 
-/// The output of one service. Dropping it leaves the pipe where it is.
+/// The pipes that are read, by a number that is given once.
+#[derive(Debug, Default)]
+struct Pipes {
+    last: u64,
+    open: HashMap<u64, Arc<Mutex<LogPipe>>>,
+}
+
+/// The log of one service.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceLog(Arc<Mutex<LogFile>>);
+
+impl ServiceLog {
+    pub(super) fn new(path: PathBuf, spec: &LogSpec) -> Self {
+        Self(Arc::new(Mutex::new(LogFile::new(path, spec))))
+    }
+
+    pub(super) fn configure(&self, spec: &LogSpec) {
+        lock(&self.0).configure(spec);
+    }
+
+    /// How many bytes were lost because they could not be written.
+    pub(super) fn dropped(&self) -> u64 {
+        lock(&self.0).dropped()
+    }
+}
+
+/// The output of one process. Dropping it leaves the pipe where it is.
 #[derive(Debug)]
-pub(super) struct ServiceLog {
+pub(super) struct Output {
     number: u64,
     pipe: Arc<Mutex<LogPipe>>,
     shared: Arc<Shared>,
@@ -66,17 +93,17 @@ impl Logs {
         })
     }
 
-    /// Moves what comes through the pipe at `path` into the file `log` from now on.
-    pub(super) fn open(&self, path: &Path, log: PathBuf, spec: &LogSpec) -> io::Result<ServiceLog> {
-        let pipe = LogPipe::open(path, log, spec)?;
+    /// Moves what comes through the pipe at `path` into a log from now on.
+    pub(super) fn open(&self, path: &Path, log: &ServiceLog) -> io::Result<Output> {
+        let pipe = LogPipe::open(path, Arc::clone(&log.0))?;
         let mut pipes = lock(&self.shared.pipes);
-        pipes.0 += 1;
-        let number = pipes.0;
+        pipes.last += 1;
+        let number = pipes.last;
         let data = epoll::EventData::new_u64(number);
         epoll::add(&self.shared.epoll, &pipe, data, epoll::EventFlags::IN)?;
         let pipe = Arc::new(Mutex::new(pipe));
-        pipes.1.insert(number, Arc::clone(&pipe));
-        Ok(ServiceLog {
+        pipes.open.insert(number, Arc::clone(&pipe));
+        Ok(Output {
             number,
             pipe,
             shared: Arc::clone(&self.shared),
@@ -115,7 +142,7 @@ impl Shared {
                 if number == END {
                     return;
                 }
-                let pipe = lock(&self.pipes).1.get(&number).cloned();
+                let pipe = lock(&self.pipes).open.get(&number).cloned();
                 if let Some(pipe) = pipe {
                     lock(&pipe).pump(&mut buffer);
                 }
@@ -124,14 +151,10 @@ impl Shared {
     }
 }
 
-impl ServiceLog {
+impl Output {
     /// The end of the pipe that a program writes to.
     pub(super) fn writer(&self) -> io::Result<OwnedFd> {
         lock(&self.pipe).writer()
-    }
-
-    pub(super) fn configure(&self, spec: &LogSpec) {
-        lock(&self.pipe).configure(spec);
     }
 
     /// Moves what was written up to now, and says what it ended with.
@@ -151,16 +174,11 @@ impl ServiceLog {
     pub(super) fn watch(&self, pattern: Regex) -> tokio::sync::oneshot::Receiver<()> {
         lock(&self.pipe).watch(pattern)
     }
-
-    /// How many bytes were lost because they could not be written.
-    pub(super) fn dropped(&self) -> u64 {
-        lock(&self.pipe).dropped
-    }
 }
 
-impl Drop for ServiceLog {
+impl Drop for Output {
     fn drop(&mut self) {
-        lock(&self.shared.pipes).1.remove(&self.number);
+        lock(&self.shared.pipes).open.remove(&self.number);
         let _ = epoll::delete(&self.shared.epoll, lock(&self.pipe).as_fd());
     }
 }
@@ -186,9 +204,9 @@ mod tests {
     async fn output_is_kept_over_a_change_of_supervisors() {
         let dir = tempfile::tempdir().unwrap();
         let (pipe, log) = (dir.path().join("pipe"), dir.path().join("web.log"));
-        let spec = LogSpec::default();
+        let log_file = ServiceLog::new(log.clone(), &LogSpec::default());
         let first = Logs::start().unwrap();
-        let service = first.open(&pipe, log.clone(), &spec).unwrap();
+        let service = first.open(&pipe, &log_file).unwrap();
         let mut program = File::from(service.writer().unwrap());
         let ready = service.watch(Regex::new("^ready").unwrap());
         program.write_all(b"boot\nrea").unwrap();
@@ -199,13 +217,13 @@ mod tests {
         drop((service, first));
         program.write_all(b"nobody reads\n").unwrap();
         let second = Logs::start().unwrap();
-        let service = second.open(&pipe, log.clone(), &spec).unwrap();
+        let service = second.open(&pipe, &log_file).unwrap();
         assert_eq!(service.last_lines(5), ["nobody reads"]);
         assert_eq!(
             fs::read_to_string(log).unwrap(),
             "boot\nready\nnobody reads\n"
         );
-        assert_eq!(service.dropped(), 0);
+        assert_eq!(log_file.dropped(), 0);
     }
 
     #[test]
@@ -214,7 +232,10 @@ mod tests {
         let path = dir.path().join("pipe");
         fs::write(&path, "mine").unwrap();
         let logs = Logs::start().unwrap();
-        let error = logs.open(&path, dir.path().join("log"), &LogSpec::default());
+        let error = logs.open(
+            &path,
+            &ServiceLog::new(dir.path().join("log"), &LogSpec::default()),
+        );
         assert!(error.is_err() && fs::read(&path).unwrap() == b"mine");
     }
 }

@@ -1,4 +1,4 @@
-//! The output of one service: from a named pipe into its log.
+//! The output of one process: from a named pipe into the log of its service.
 //!
 //! The pipe has a name so that it outlives the supervisor: a service that writes while none is there
 //! fills it (1 MiB) and then waits, and loses nothing. Whoever holds it open can read and write, so
@@ -9,28 +9,27 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use regex::bytes::Regex;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::file::LogFile;
-use crate::supervise::LogSpec;
+use super::lock;
 
 /// How much the pipe holds.
 const PIPE_BYTES: usize = 1 << 20;
 /// How much of the end of the output is kept in memory.
 const TAIL_BYTES: usize = 16 << 10;
 
-/// The output of one service.
+/// The output of one process, and of all that comes from it.
 #[derive(Debug)]
 pub(super) struct LogPipe {
     pipe: File,
     path: PathBuf,
-    log: LogFile,
+    log: Arc<Mutex<LogFile>>,
     tail: VecDeque<u8>,
     watches: Vec<Watch>,
-    /// What was lost because the disk did not take it.
-    pub(super) dropped: u64,
 }
 
 /// Somebody waits for a line.
@@ -42,7 +41,7 @@ struct Watch {
 }
 
 impl LogPipe {
-    pub(super) fn open(path: &Path, log: PathBuf, spec: &LogSpec) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, log: Arc<Mutex<LogFile>>) -> io::Result<Self> {
         make(path)?;
         let pipe = open(path, OFlags::NONBLOCK)?;
         // An ordinary user may have no more room for pipes: then it is smaller.
@@ -50,20 +49,15 @@ impl LogPipe {
         Ok(Self {
             pipe: pipe.into(),
             path: path.to_owned(),
-            log: LogFile::new(log, spec),
+            log,
             tail: VecDeque::new(),
             watches: Vec::new(),
-            dropped: 0,
         })
     }
 
     /// The other end, for a program to write to.
     pub(super) fn writer(&self) -> io::Result<OwnedFd> {
         open(&self.path, OFlags::empty())
-    }
-
-    pub(super) fn configure(&mut self, spec: &LogSpec) {
-        self.log.configure(spec);
     }
 
     /// Moves one bufferful to the log. False if there was nothing to move.
@@ -73,12 +67,7 @@ impl LogPipe {
         };
         let output = buffer.get(..length).unwrap_or_default();
         self.keep(output);
-        if let Some(lost) = self.log.write(output) {
-            self.dropped += lost;
-            let note =
-                format!("[flowgate: {lost} bytes of output are lost: they could not be written]\n");
-            self.log.write(note.as_bytes());
-        }
+        lock(&self.log).write(output);
         if !self.watches.is_empty() {
             self.watches.retain_mut(|watch| !watch.sees(output));
             let waiting = std::mem::take(&mut self.watches);

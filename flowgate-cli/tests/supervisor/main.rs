@@ -1,0 +1,8 @@
+//! Services as real processes, which do everything that processes do.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+mod lifecycle;
+mod program;
+mod rig;

@@ -1,0 +1,99 @@
+//! The program that the services of these tests run where a shell script does not do: this very
+//! test, which does what the variable `FAULT` says.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::thread::sleep;
+use std::time::Duration;
+
+use flowgate_core::supervise::ServiceSpec;
+
+/// A service that runs this program.
+pub(crate) fn fault(name: &str, what: &str) -> ServiceSpec {
+    let this = std::env::current_exe().unwrap();
+    let this = this.to_str().unwrap().to_owned();
+    let args = [
+        this.as_str(),
+        "program::does_what_it_is_told",
+        "--exact",
+        "--nocapture",
+    ];
+    let mut spec = ServiceSpec::new(name, args);
+    spec.command.env.insert("FAULT".to_owned(), what.to_owned());
+    spec.stop.timeout = Duration::from_secs(2);
+    spec.stop.orphan_grace = Duration::from_millis(200);
+    spec.restart.initial = Duration::from_millis(10);
+    spec
+}
+
+#[test]
+fn does_what_it_is_told() {
+    let Ok(what) = std::env::var("FAULT") else {
+        return;
+    };
+    let words: Vec<&str> = what.split(' ').collect();
+    match words.as_slice() {
+        ["serve", port] => serve(port.parse().unwrap()),
+        ["serve_late", port, millis] => {
+            sleep(Duration::from_millis(millis.parse().unwrap()));
+            serve(port.parse().unwrap());
+        }
+        ["serve_listener"] => serve_listener(),
+        ["notify", millis] => notify(millis.parse().unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Answers HTTP with its generation and its number. `GET /hang` makes it silent for ever; `/slow`
+/// takes a second.
+fn serve(port: u16) {
+    answer(&TcpListener::bind(("127.0.0.1", port)).unwrap());
+}
+
+/// The same, on the socket that it was handed.
+fn serve_listener() {
+    assert_eq!(std::env::var("LISTEN_FDS").unwrap(), "1");
+    let pid = std::env::var("LISTEN_PID").unwrap();
+    assert_eq!(pid, std::process::id().to_string());
+    // Descriptor 3 is the socket; a second name for it is as good.
+    let socket = std::fs::File::open("/proc/self/fd/3");
+    assert!(socket.is_err(), "sockets cannot be opened by name");
+    sleep(Duration::from_secs(60));
+}
+
+fn answer(listener: &TcpListener) {
+    let generation = std::env::var("GENERATION").unwrap_or_default();
+    for client in listener.incoming().flatten() {
+        let generation = generation.clone();
+        std::thread::spawn(move || {
+            let mut client = client;
+            let mut request = [0; 1024];
+            let length = client.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            if request.starts_with("GET /hang") {
+                std::fs::write(std::env::var("HANG_FILE").unwrap(), "").unwrap();
+            }
+            if std::env::var("HANG_FILE").is_ok_and(|file| std::fs::exists(file).unwrap()) {
+                sleep(Duration::from_secs(60));
+            }
+            if request.starts_with("GET /slow") {
+                sleep(Duration::from_secs(1));
+            }
+            let body = format!("{generation} {}", std::process::id());
+            let _ = write!(
+                client,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        });
+    }
+}
+
+fn notify(millis: u64) {
+    sleep(Duration::from_millis(millis));
+    let socket = UnixDatagram::unbound().unwrap();
+    let address = std::env::var("NOTIFY_SOCKET").unwrap();
+    socket.send_to(b"READY=1", &address).unwrap();
+    sleep(Duration::from_secs(60));
+}

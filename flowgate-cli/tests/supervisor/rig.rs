@@ -1,0 +1,136 @@
+//! A supervisor in a directory of its own, and what tests want to know about it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use flowgate_core::runtime::process::{
+    Events, Handle, Heard, Running, RuntimeDir, Status, Supervisor,
+};
+use flowgate_core::supervise::{PublicState, Selection, ServiceSpec, Services, What};
+
+pub(crate) struct Rig {
+    pub(crate) temp: tempfile::TempDir,
+    pub(crate) running: Running,
+    pub(crate) handle: Handle,
+    pub(crate) events: Events,
+}
+
+/// More than anything takes that is not at fault, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn services(specs: impl IntoIterator<Item = ServiceSpec>) -> Services {
+    Services::new(specs.into_iter().collect()).unwrap()
+}
+
+pub(crate) fn supervisor(services: Services, dir: &Path) -> Supervisor {
+    let dir = RuntimeDir::new(dir).unwrap();
+    Supervisor::new(services, dir).shim(env!("CARGO_BIN_EXE_flowgate"))
+}
+
+/// A service that runs a shell script, ready when it says so.
+pub(crate) fn script(name: &str, script: &str) -> ServiceSpec {
+    let mut spec = ServiceSpec::new(name, ["sh", "-c", script]);
+    spec.readiness.probe = flowgate_core::supervise::Probe::Log("^ready".to_owned());
+    spec.stop.timeout = Duration::from_millis(500);
+    spec.stop.orphan_grace = Duration::from_millis(200);
+    spec.restart.initial = Duration::from_millis(10);
+    spec
+}
+
+impl Rig {
+    pub(crate) async fn new(specs: impl IntoIterator<Item = ServiceSpec>) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        Self::in_dir(specs, temp).await
+    }
+
+    pub(crate) async fn in_dir(
+        specs: impl IntoIterator<Item = ServiceSpec>,
+        temp: tempfile::TempDir,
+    ) -> Self {
+        let running = supervisor(services(specs), temp.path())
+            .start()
+            .await
+            .unwrap();
+        let handle = running.handle();
+        let events = handle.events();
+        Self {
+            temp,
+            running,
+            handle,
+            events,
+        }
+    }
+
+    /// With everything started, and settled.
+    pub(crate) async fn up(specs: impl IntoIterator<Item = ServiceSpec>) -> Self {
+        let rig = Self::new(specs).await;
+        rig.handle.start(Selection::All);
+        rig.settled().await;
+        rig
+    }
+
+    pub(crate) async fn settled(&self) -> Vec<Status> {
+        self.handle.settled_within(&Selection::All, PATIENCE).await
+    }
+
+    pub(crate) async fn status(&self, name: &str) -> Status {
+        let all = self.handle.status().await;
+        let mut found = all
+            .into_iter()
+            .filter(|status| status.service.name.as_str() == name);
+        found.next().unwrap()
+    }
+
+    pub(crate) async fn pid(&self, name: &str) -> u32 {
+        self.status(name).await.service.process.unwrap().pid
+    }
+
+    /// Waits for the first event that is this, and returns when it came.
+    pub(crate) async fn hears(&mut self, mut is_it: impl FnMut(&What) -> bool) -> Instant {
+        let hear = async {
+            loop {
+                match self.events.next().await.unwrap() {
+                    Heard::Notice(notice) if is_it(&notice.what) => return Instant::now(),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, hear)
+            .await
+            .expect("it does not happen")
+    }
+
+    pub(crate) async fn becomes(&mut self, name: &str, state: PublicState) -> Status {
+        loop {
+            let status = self.status(name).await;
+            if status.service.public == state {
+                return status;
+            }
+            let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
+            assert!(next.is_ok(), "it does not become {state:?}: {status:?}");
+        }
+    }
+
+    /// Stops everything and returns how long that took.
+    pub(crate) async fn down(self) -> (Duration, tempfile::TempDir) {
+        let before = Instant::now();
+        let stopped = tokio::time::timeout(PATIENCE, self.running.shutdown()).await;
+        stopped.expect("it does not end");
+        (before.elapsed(), self.temp)
+    }
+
+    pub(crate) fn log(&self, name: &str) -> String {
+        let path = self.handle.dir().log(&name.into());
+        fs::read_to_string(path).unwrap_or_default()
+    }
+}
+
+pub(crate) fn exists(pid: u32) -> bool {
+    PathBuf::from(format!("/proc/{pid}")).exists()
+}
+
+pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
