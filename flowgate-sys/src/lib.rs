@@ -72,11 +72,21 @@ pub fn hold_signals() -> io::Result<OwnedFd> {
 ///
 /// What the system says.
 pub fn reset_signals() -> io::Result<()> {
-    // SAFETY: SIG_DFL is no function that could be wrong; the set is initialised before its use.
+    // All zero is the default action, without flags or mask. The kernel is asked and not the C
+    // library, which keeps two signals to itself and would leave those as they were.
+    let default = [0_u64; 4];
+    // SAFETY: the kernel reads no more than these 32 bytes, on any architecture; none of them is a
+    // function. The set is initialised before its use.
     unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            // Those that cannot be changed (KILL, STOP, two of the C library) say so.
-            libc::signal(signal, libc::SIG_DFL);
+        for signal in 1..=64 {
+            // KILL and STOP cannot be changed, and say so.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &default,
+                ptr::null::<u64>(),
+                8,
+            );
         }
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&mut none);

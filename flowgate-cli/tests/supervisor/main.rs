@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod faults;
 mod lifecycle;
 mod program;
 mod rig;
+mod switch;

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;
 use std::time::Duration;
 
-use flowgate_core::supervise::ServiceSpec;
+use flowgate_core::supervise::{Selection, ServiceSpec};
 
 /// A service that runs this program.
 pub(crate) fn fault(name: &str, what: &str) -> ServiceSpec {
@@ -41,6 +41,7 @@ fn does_what_it_is_told() {
         }
         ["serve_listener"] => serve_listener(),
         ["notify", millis] => notify(millis.parse().unwrap()),
+        ["supervise", dir] => supervise(dir),
         other => panic!("{other:?}"),
     }
 }
@@ -52,14 +53,14 @@ fn serve(port: u16) {
 }
 
 /// The same, on the socket that it was handed.
+#[expect(unsafe_code, reason = "a program that takes a socket does this")]
 fn serve_listener() {
+    use std::os::fd::FromRawFd;
     assert_eq!(std::env::var("LISTEN_FDS").unwrap(), "1");
     let pid = std::env::var("LISTEN_PID").unwrap();
     assert_eq!(pid, std::process::id().to_string());
-    // Descriptor 3 is the socket; a second name for it is as good.
-    let socket = std::fs::File::open("/proc/self/fd/3");
-    assert!(socket.is_err(), "sockets cannot be opened by name");
-    sleep(Duration::from_secs(60));
+    // SAFETY: descriptor 3 was handed to this process, and nothing else here uses it.
+    answer(&unsafe { TcpListener::from_raw_fd(3) });
 }
 
 fn answer(listener: &TcpListener) {
@@ -96,4 +97,24 @@ fn notify(millis: u64) {
     let address = std::env::var("NOTIFY_SOCKET").unwrap();
     socket.send_to(b"READY=1", &address).unwrap();
     sleep(Duration::from_secs(60));
+}
+
+/// A supervisor of one service, to be killed.
+fn supervise(dir: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let supervisor = crate::rig::supervisor(crate::rig::services([counting()]), dir.as_ref());
+        let running = supervisor.start().await.unwrap();
+        running.handle().start(Selection::All);
+        running.finished().await;
+    });
+}
+
+/// Writes a number a line, a hundred a second.
+pub(crate) fn counting() -> ServiceSpec {
+    let script = "echo ready; i=0; while :; do i=$((i+1)); echo line $i || echo $? >> failed; sleep 0.01; done";
+    crate::rig::script("counting", script)
 }

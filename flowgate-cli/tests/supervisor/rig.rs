@@ -1,5 +1,6 @@
 //! A supervisor in a directory of its own, and what tests want to know about it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -124,6 +125,46 @@ impl Rig {
         let path = self.handle.dir().log(&name.into());
         fs::read_to_string(path).unwrap_or_default()
     }
+}
+
+/// The processes that have this value in the variable `MARK`, and are no zombies.
+pub(crate) fn marked(mark: &str) -> BTreeSet<u32> {
+    let wanted = format!("MARK={mark}").into_bytes();
+    let is_marked = |pid: &u32| {
+        let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        env.split(|byte| *byte == 0).any(|one| one == wanted)
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_marked).collect()
+}
+
+/// The same service, with a mark by which its processes are found.
+pub(crate) fn mark(mut spec: ServiceSpec) -> (ServiceSpec, String) {
+    let mark = format!("{}-{}-{:?}", spec.name, std::process::id(), Instant::now());
+    spec.command.env.insert("MARK".to_owned(), mark.clone());
+    (spec, mark)
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// The whole answer to a request, or nothing.
+pub(crate) fn get(port: u16, path: &str) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.starts_with("HTTP/1.1 200").then_some(answer)
 }
 
 pub(crate) fn exists(pid: u32) -> bool {

@@ -3,6 +3,8 @@
 //! [`supervise`](crate::supervise) decides; this carries out what it decided, and tells it what came
 //! of that.
 
+#[allow(dead_code, unused_imports, reason = "the command line comes next")]
+mod control;
 mod dir;
 mod driver;
 mod forward;
@@ -25,6 +27,7 @@ mod wire;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use control::{ControlError, Refusal};
 pub use dir::RuntimeDir;
 pub use metrics::Status;
 pub use shim::run_if_asked;

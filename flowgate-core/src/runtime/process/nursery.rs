@@ -6,7 +6,9 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -23,15 +25,24 @@ pub(super) struct Nursery {
 
 #[derive(Debug)]
 struct Running {
-    socket: OwnedFd,
+    socket: Option<OwnedFd>,
     child: Child,
 }
 
+/// How long the end of the supervisor waits for that of the nursery, which follows that of the last
+/// shim. Services that go on without us hold it up longer than that.
+const GOODBYE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
+
 impl Drop for Running {
     fn drop(&mut self) {
-        // It ends when it is hung up on, and has nothing to lose.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.socket = None;
+        if let Ok(held) = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()) {
+            let _ = poll(&mut [PollFd::new(&held, PollFlags::IN)], Some(&GOODBYE));
+        }
+        let _ = self.child.try_wait();
     }
 }
 
@@ -55,7 +66,10 @@ impl Nursery {
         let request = Request::Shim {
             dir: dir.to_owned(),
         };
-        let ask = |running: &Running| wire::send(&running.socket, &request, &[its.as_fd()]);
+        let ask = |running: &Running| match &running.socket {
+            Some(socket) => wire::send(socket, &request, &[its.as_fd()]),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
         let asked = self.running.as_ref().map(&ask);
         if !matches!(asked, Some(Ok(()))) {
             // There is none yet, or somebody killed it.
@@ -72,7 +86,10 @@ impl Nursery {
             .env_clear()
             .stdin(Stdio::from(its))
             .spawn()?;
-        Ok(Running { socket, child })
+        Ok(Running {
+            socket: Some(socket),
+            child,
+        })
     }
 }
 

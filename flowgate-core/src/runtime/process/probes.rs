@@ -172,11 +172,18 @@ impl Asked {
 
     async fn tcp(&self, port: Option<u16>) -> Result<PortOwner, String> {
         let (stream, at) = self.connect(port).await?;
-        self.who_answers(&stream, at, port.is_none())
+        if self.may_be_another(port) {
+            return self.taken_by(&stream, at).await;
+        }
+        Ok(PortOwner::Unknown)
     }
 
     async fn http(&self, path: &str, port: Option<u16>) -> Result<PortOwner, String> {
         let (mut stream, at) = self.connect(port).await?;
+        let mut owner = PortOwner::Unknown;
+        if self.may_be_another(port) {
+            owner = self.taken_by(&stream, at).await?;
+        }
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}:{at}\r\nUser-Agent: flowgate\r\nAccept: */*\r\nConnection: close\r\n\r\n",
             self.spec.host
@@ -198,27 +205,30 @@ impl Asked {
         if !(200..300).contains(&status) {
             return Err(format!("{path} answers {status}"));
         }
-        self.who_answers(&stream, at, port.is_none())
+        Ok(owner)
     }
 
-    /// On a socket that two processes accept from, either may have answered.
-    fn who_answers(
-        &self,
-        stream: &TcpStream,
-        port: u16,
-        is_its_own: bool,
-    ) -> Result<PortOwner, String> {
-        if !(is_its_own && self.shares_socket() && self.purpose == Purpose::Readiness) {
-            return Ok(PortOwner::Unknown);
-        }
+    /// On a socket that two processes accept from, either may answer: waits until one has taken the
+    /// connection, which must be this one. Looked at before it answers, since it may hang up then.
+    async fn taken_by(&self, stream: &TcpStream, port: u16) -> Result<PortOwner, String> {
         let from = stream
             .local_addr()
             .map_err(|error| error.to_string())?
             .port();
-        match ports::answers_below(self.root, from, port) {
-            PortOwner::Ours => Ok(PortOwner::Ours),
-            _ => Err("another process of the service answers".to_owned()),
+        loop {
+            match ports::answers_below(self.root, from, port) {
+                PortOwner::Ours => return Ok(PortOwner::Ours),
+                PortOwner::Other(_) => {
+                    return Err("the process before it answers".to_owned());
+                }
+                PortOwner::Unknown => sleep(Duration::from_millis(2)).await,
+            }
         }
+    }
+
+    /// Whether it has to be found out who answers at this port.
+    fn may_be_another(&self, port: Option<u16>) -> bool {
+        port.is_none() && self.shares_socket() && self.purpose == Purpose::Readiness
     }
 
     async fn exec(&self, limit: Duration) -> ProbeOutcome {

@@ -53,7 +53,11 @@ pub fn run_if_asked() {
 fn nursery() -> i32 {
     let done = prepare().and_then(|(socket, slot)| match make_shims(socket)? {
         Some((talk, dir)) => Shim::new(talk, slot, &dir)?.serve(),
-        None => Ok(()),
+        // It stays until the last shim has ended: whoever else got them might not wait for them.
+        None => {
+            while rustix::process::wait(WaitOptions::empty()).is_ok() {}
+            Ok(())
+        }
     });
     match done {
         Ok(()) => 0,
