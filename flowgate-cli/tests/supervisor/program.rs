@@ -1,7 +1,6 @@
 //! The program that the services of these tests run where a shell script does not do: this very
 //! test, which does what the variable `FAULT` says.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::thread::sleep;
@@ -46,10 +45,8 @@ fn does_what_it_is_told() {
     }
 }
 
-/// Answers HTTP with its generation and its number. `GET /hang` makes it silent for ever; `/slow`
-/// takes a second.
 fn serve(port: u16) {
-    answer(&TcpListener::bind(("127.0.0.1", port)).unwrap());
+    answer(TcpListener::bind(("127.0.0.1", port)).unwrap());
 }
 
 /// The same, on the socket that it was handed.
@@ -60,35 +57,51 @@ fn serve_listener() {
     let pid = std::env::var("LISTEN_PID").unwrap();
     assert_eq!(pid, std::process::id().to_string());
     // SAFETY: descriptor 3 was handed to this process, and nothing else here uses it.
-    answer(&unsafe { TcpListener::from_raw_fd(3) });
+    answer(unsafe { TcpListener::from_raw_fd(3) });
 }
 
-fn answer(listener: &TcpListener) {
-    let generation = std::env::var("GENERATION").unwrap_or_default();
-    for client in listener.incoming().flatten() {
-        let generation = generation.clone();
-        std::thread::spawn(move || {
-            let mut client = client;
-            let mut request = [0; 1024];
-            let length = client.read(&mut request).unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            if request.starts_with("GET /hang") {
-                std::fs::write(std::env::var("HANG_FILE").unwrap(), "").unwrap();
+/// Answers HTTP with its generation and its number. `GET /slow` takes a second. While the file
+/// `HANG_FILE` is there, nothing is answered. When it is told to end, it takes no more connections,
+/// and ends when it has answered those that it has.
+fn answer(listener: TcpListener) {
+    use tokio::signal::unix::{SignalKind, signal};
+    listener.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let mut end = signal(SignalKind::terminate()).unwrap();
+        let mut clients = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = end.recv() => break,
+                accepted = listener.accept() => drop(clients.spawn(answer_one(accepted.unwrap().0))),
             }
-            if std::env::var("HANG_FILE").is_ok_and(|file| std::fs::exists(file).unwrap()) {
-                sleep(Duration::from_secs(60));
-            }
-            if request.starts_with("GET /slow") {
-                sleep(Duration::from_secs(1));
-            }
-            let body = format!("{generation} {}", std::process::id());
-            let _ = write!(
-                client,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
-        });
+        }
+        drop(listener);
+        while clients.join_next().await.is_some() {}
+    });
+    std::process::exit(0);
+}
+
+async fn answer_one(mut client: tokio::net::TcpStream) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut request = [0; 1024];
+    let length = client.read(&mut request).await.unwrap_or(0);
+    if std::env::var("HANG_FILE").is_ok_and(|file| std::fs::exists(file).unwrap()) {
+        tokio::time::sleep(Duration::from_secs(60)).await;
     }
+    if request[..length].starts_with(b"GET /slow") {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let generation = std::env::var("GENERATION").unwrap_or_default();
+    let body = format!("{generation} {}", std::process::id());
+    let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+    let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+    // Who asked may be gone.
+    let _ = client.write_all(answer.as_bytes()).await;
 }
 
 fn notify(millis: u64) {

@@ -34,11 +34,6 @@ fn with_generation(mut spec: ServiceSpec) -> ServiceSpec {
     spec.command
         .env
         .insert("GENERATION".to_owned(), "{gen}".to_owned());
-    // The program answers on threads, which a signal would cut off in the middle.
-    spec.stop.drain = Some(flowgate_core::supervise::DrainSpec {
-        hook: flowgate_core::supervise::DrainHook::Wait,
-        timeout: Duration::from_millis(1500),
-    });
     spec
 }
 
