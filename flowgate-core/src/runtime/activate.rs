@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::atomic::make_directory;
+use super::change::change_files;
 use super::regular::regular;
-use super::{Access, Error, Planned, fetch_secrets, write_all};
+use super::{Access, ChangeFiles, Error, Planned, fetch_secrets, repair_change};
 use crate::Timestamp;
 use crate::config::Config;
 use crate::profile::{State, state_json};
@@ -63,7 +64,9 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
         access: Access::Keep,
     };
 
-    let _held = lock(Path::new(paths.runtime_dir.as_ref() as &str), LOCK_TIMEOUT)?;
+    let runtime_dir = Path::new(paths.runtime_dir.as_ref() as &str);
+    let _held = lock(runtime_dir, LOCK_TIMEOUT)?;
+    repair_change(runtime_dir)?;
     let up_to_date = active_profile(config)?.is_some_and(|state| state.current_profile == name)
         && is_written(&active_config)?;
     let activation = Activation {
@@ -73,7 +76,8 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
         changed: !up_to_date,
     };
     if !up_to_date {
-        write_all(&[active_config, state])?;
+        let files = ChangeFiles::new(runtime_dir, vec![active_config, state]);
+        change_files(&files, &format!("profile {name}"))?;
     }
     Ok(activation)
 }

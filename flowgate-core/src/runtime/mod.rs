@@ -6,6 +6,7 @@
 mod activate;
 mod atomic;
 mod backup;
+mod change;
 mod clients;
 mod events;
 pub mod guard;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
+pub use change::{ChangeFiles, Repaired, repair_change};
 pub use clients::{ClientFile, apply_client, client_file, revert_client};
 pub use events::{EVENT_LOG_BYTES, EVENT_LOG_KEEP, EventLog};
 pub use load::{load, read_document, resolve};

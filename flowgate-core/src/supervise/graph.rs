@@ -122,6 +122,14 @@ impl Services {
         self.specs.values()
     }
 
+    /// These and some more. What the others need may be missing; they are on their way out.
+    pub(super) fn and<'s>(&self, others: impl Iterator<Item = &'s Arc<ServiceSpec>>) -> Self {
+        let mut all = self.clone();
+        let others = others.map(|spec| (spec.name.clone(), Arc::clone(spec)));
+        all.specs.extend(others);
+        all
+    }
+
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.specs.is_empty()

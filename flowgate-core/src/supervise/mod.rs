@@ -7,6 +7,7 @@
 //! events give the same actions.
 
 mod action;
+mod apply;
 mod event;
 mod graph;
 mod machine;
@@ -15,6 +16,10 @@ mod spec;
 mod state;
 
 pub use action::{Action, ProcessAction};
+pub use apply::{
+    Apply, ApplyAction, ApplyEvent, FileStep, Journal, JournalPhase, Limits, Outcome, Plan,
+    PlanAction, PlanStep, Proposal, Repair,
+};
 pub use event::{
     Command, Event, ExitStatus, Found, Owner, PortOwner, ProbeOutcome, ProcessEvent, ProcessId,
     Purpose, Selection, SpawnError, SpawnStage,

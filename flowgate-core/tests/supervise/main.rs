@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod apply;
 mod invariants;
 mod pairs;
 mod scenarios;

@@ -28,6 +28,13 @@ fn address(spec: &ServiceSpec) -> Address {
     (spec.host.clone(), spec.port, spec.overlap)
 }
 
+/// A new process is given up, and the old one stays. Said before what the new one goes through on
+/// its way out, so that nobody takes that for the service's.
+fn give_up(error: &mut Option<String>, candidate: &Instance, cx: &mut Context<'_>, why: String) {
+    *error = Some(format!("the new process was given up: {why}"));
+    candidate.tell(cx, What::RolledBack { why });
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     /// What it shall be; its process may still be what it was.
@@ -268,6 +275,10 @@ impl Service {
             ProcessEvent::Exited { status, last_lines }
                 if instance.process.is_some() && instance.exit.is_none() =>
             {
+                if is_second && instance.is_up() {
+                    let why = format!("it ended {status}");
+                    give_up(&mut self.last_error, instance, cx, why);
+                }
                 instance.exited(cx, status, last_lines);
             }
             ProcessEvent::TreeEmpty if instance.process.is_some() => {
@@ -295,7 +306,13 @@ impl Service {
         if let Some(second) = self.second.as_mut().filter(due) {
             second.deadline = None;
             match second.state {
-                State::Starting => second.stop(cx, Why::StartTimeout, false),
+                State::Starting => {
+                    let complaint = second.complaint.as_deref().unwrap_or("no answer");
+                    let limit = second.spec.start_timeout;
+                    let why = format!("it was not ready within {limit:?}: {complaint}");
+                    give_up(&mut self.last_error, second, cx, why);
+                    second.stop(cx, Why::StartTimeout, false);
+                }
                 _ => second.stop_is_late(cx),
             }
         }
@@ -464,17 +481,20 @@ impl Service {
             Some(path) => format!("cannot start `{path}`: {}", error.message),
             None => format!("cannot start: {}", error.message),
         };
-        self.last_error = Some(message.clone());
         let what = What::SpawnFailed {
             error: error.clone(),
         };
         if is_second {
             if let Some(second) = self.second.take() {
+                if second.is_up() {
+                    give_up(&mut self.last_error, &second, cx, message);
+                }
                 second.tell(cx, what);
-                self.second_gone(cx, &second, message);
+                self.second_gone(cx, &second);
             }
             return;
         }
+        self.last_error = Some(message);
         self.main.tell(cx, what);
         if self.main.state != State::Starting {
             // It was to be stopped, and now there is nothing to stop.
@@ -494,29 +514,12 @@ impl Service {
             return self.main_gone(cx);
         }
         if let Some(second) = self.second.take() {
-            let why = match (second.why(), second.exit) {
-                (Why::StartTimeout, _) => {
-                    let complaint = second.complaint.as_deref().unwrap_or("no answer");
-                    let limit = second.spec.start_timeout;
-                    format!("it was not ready within {limit:?}: {complaint}")
-                }
-                (_, Some(status)) => format!("it ended {status}"),
-                (_, None) => "it ended".to_owned(),
-            };
-            self.second_gone(cx, &second, why);
+            self.second_gone(cx, &second);
         }
     }
 
-    fn second_gone(&mut self, cx: &mut Context<'_>, second: &Instance, why: String) {
-        let again = match second.why() {
-            Why::Restart => true,
-            Why::Replaced | Why::Command => false,
-            _ => {
-                self.last_error = Some(format!("the new process was given up: {why}"));
-                second.tell(cx, What::RolledBack { why });
-                false
-            }
-        };
+    fn second_gone(&mut self, cx: &mut Context<'_>, second: &Instance) {
+        let again = second.why() == Why::Restart;
         if (std::mem::take(&mut self.restart_again) || again) && self.want == Want::Up {
             self.restart_because(cx, Why::Restart);
         }
