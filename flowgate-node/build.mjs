@@ -1,4 +1,4 @@
-// Builds the native half and puts it beside index.cjs, where native.cjs looks for it:
+// Builds the native half and the program `flowgate`, and puts them where native.cjs and binary.cjs look:
 //
 //   node build.mjs           optimised, for use
 //   node build.mjs --debug   fast to build, for development
@@ -12,7 +12,8 @@ const here = dirname(fileURLToPath(import.meta.url))
 const profile = process.argv.includes('--debug') ? 'debug' : 'release'
 const cargo = (...args) => execFileSync('cargo', args, { cwd: here, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 
-cargo('build', '--package', 'flowgate-node', ...(profile === 'release' ? ['--release'] : []))
+const optimised = profile === 'release' ? ['--release'] : []
+cargo('build', '--package', 'flowgate-node', '--package', 'flowgate-cli', ...optimised)
 const { target_directory: target } = JSON.parse(cargo('metadata', '--format-version=1', '--no-deps'))
 
 const { arch, platform, report } = process
@@ -21,3 +22,7 @@ const libc = platform !== 'linux' ? '' : report.getReport().header.glibcVersionR
 const addon = join(here, `flowgate.${platform}-${arch}${libc}.node`)
 copyFileSync(join(target, profile, library), addon)
 console.log(addon)
+
+const program = platform === 'win32' ? 'flowgate.exe' : 'flowgate'
+copyFileSync(join(target, profile, program), join(here, 'bin', program))
+console.log(join(here, 'bin', program))

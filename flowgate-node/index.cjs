@@ -37,9 +37,9 @@ class Config {
     }
   }
 
-  static async load(path) {
+  static async load(path, options) {
     const file = filePath(path)
-    return new Config(await settle(() => native.Config.load(file)))
+    return new Config(await settle(() => native.Config.load(file), options))
   }
 
   static loadSync(path) {
@@ -224,10 +224,10 @@ function resolvePath(path, { dir, home } = {}) {
   return attempt(() => native.resolvePath(path, dir, home))
 }
 
-async function activate(config, name) {
+async function activate(config, name, options) {
   const handle = nativeConfig(config)
   string('name', name)
-  return settle(() => native.activate(handle, name))
+  return settle(() => native.activate(handle, name), options)
 }
 
 function activeProfile(config) {
@@ -247,11 +247,27 @@ function attempt(call) {
   }
 }
 
-async function settle(start) {
+async function settle(start, { signal } = {}) {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('`signal` must be an AbortSignal')
+  signal?.throwIfAborted()
   try {
-    return await start()
+    return await (signal ? unlessAborted(start(), signal) : start())
   } catch (error) {
     throw classify(error)
+  }
+}
+
+/** The outcome of a promise, or the reason of an abort that comes first. What has begun goes on. */
+async function unlessAborted(promise, signal) {
+  let abort
+  const aborted = new Promise((_, reject) => {
+    abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 

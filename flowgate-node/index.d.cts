@@ -97,6 +97,11 @@ export interface State {
   updatedAt: string
 }
 
+/** A promise that one may stop waiting for. */
+export interface Abortable {
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * A checked configuration. Never changes.
  *
@@ -113,9 +118,9 @@ export declare class Config {
    * Reads a configuration file, without blocking.
    *
    * Rejects with a {@link FileError} if it cannot be read and with a {@link ConfigError} that lists
-   * everything that is wrong in it.
+   * everything that is wrong in it; with the reason of `signal`, if it is aborted first.
    */
-  static load(path: string | URL): Promise<Config>
+  static load(path: string | URL, options?: Abortable): Promise<Config>
 
   /** Like {@link load}, while the caller waits. */
   static loadSync(path: string | URL): Config
@@ -224,9 +229,11 @@ export declare function resolvePath(path: string, options: { dir: string; home?:
  *
  * Works on a thread of Node's pool, and may hold it for as long as the programs run that print
  * secrets. Rejects with a {@link ProfileError} if the profile or one of its secrets is missing and
- * with a {@link FileError} if a file cannot be written; the active profile stays as it was.
+ * with a {@link FileError} if a file cannot be written; the active profile stays as it was. Rejects with
+ * the reason of `signal` if it is aborted first: then nothing is written if the work had not begun, or
+ * else it goes on to its end, and {@link activeProfile} says which.
  */
-export declare function activate(config: Config, name: string): Promise<Activation>
+export declare function activate(config: Config, name: string, options?: Abortable): Promise<Activation>
 
 /**
  * Which profile is active; `null` if none is. Throws a {@link FileError} if `state.json` is there

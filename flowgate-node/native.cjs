@@ -6,6 +6,8 @@
 const { constants } = require('node:os')
 const { join, resolve } = require('node:path')
 
+const { targets } = require('./targets.cjs')
+
 const { arch, env, platform } = process
 
 /** Loads a library whatever its name ends with, so that Cargo's own can be used. */
@@ -27,8 +29,7 @@ function load() {
       tried.push(`  ${name}: ${error.message.split('\n', 1)[0]}`)
     }
   }
-  const kinds = platform === 'linux' ? ['-gnu', '-musl'] : ['']
-  for (const target of kinds.map((kind) => `${platform}-${arch}${kind}`)) {
+  for (const target of targets) {
     const file = join(__dirname, `flowgate.${target}.node`)
     const found = attempt(file, () => open(file)) ?? attempt(`@flowgate/${target}`, () => require(`@flowgate/${target}`))
     if (found) return found

@@ -5,6 +5,8 @@ mod commands;
 mod diff;
 mod jsonl;
 mod output;
+#[cfg(test)]
+mod reference;
 mod report;
 mod visible;
 

@@ -96,3 +96,17 @@ pub fn active_profile(env: &Env, config: &Config) -> Result<Option<State>> {
         Err(error) => Err(into_js(env, error)),
     }
 }
+
+/// Panics, so that the tests see what becomes of it; there is no such function in a release.
+#[cfg(debug_assertions)]
+#[napi(catch_unwind)]
+pub fn panic_now() {
+    panic!("a panic on purpose");
+}
+
+/// Panics on a thread of the pool; there is no such function in a release.
+#[cfg(debug_assertions)]
+#[napi(catch_unwind)]
+pub fn panic_later() -> AsyncTask<Work<Activation>> {
+    Work::start(|| panic!("a panic on purpose"))
+}

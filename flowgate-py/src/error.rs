@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::values;
 
+import_exception!(flowgate.exceptions, AccountsError);
 import_exception!(flowgate.exceptions, ConfigError);
 import_exception!(flowgate.exceptions, FileError);
 import_exception!(flowgate.exceptions, FlowgateError);

@@ -3,6 +3,7 @@
 //! No decision is taken in this crate. If a function here is longer than its conversions, the rest
 //! of it belongs in the core.
 
+mod accounts;
 mod config;
 mod error;
 mod guard;
@@ -19,6 +20,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyMapping;
 
+use crate::accounts::{ClassifyRules, Meaning, Pool, PoolVerdict, Refresh, Retries, classify};
 use crate::config::{Config, Profile};
 use crate::error::into_py;
 use crate::guard::{Guard, Verdict};
@@ -134,8 +136,9 @@ fn _describe(
 mod _flowgate {
     #[pymodule_export]
     use super::{
-        _describe, Config, Guard, Profile, Verdict, activate, active_profile, json_schema, merge,
-        migrate, resolve_path,
+        _describe, ClassifyRules, Config, Guard, Meaning, Pool, PoolVerdict, Profile, Refresh,
+        Retries, Verdict, activate, active_profile, classify, json_schema, merge, migrate,
+        resolve_path,
     };
 
     #[pymodule_export]

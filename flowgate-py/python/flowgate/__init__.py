@@ -22,27 +22,41 @@ The guard decides whether a shell command may run:
     <flowgate.Verdict deny rule='core.filesystem:rm-root'>
     >>> bool(guard.check("git commit -m 'never rm -rf /'"))
     True
+
+A pool decides which account sends the next request, and learns from the answers:
+
+    >>> pool = flowgate.Pool([{"id": "a", "provider": "openai"}, {"id": "b", "provider": "openai"}])
+    >>> with pool.lease(model="gpt-5") as lease:
+    ...     lease.report(429, {"retry-after": "20"})
+    <flowgate.PoolVerdict rate account='a' action=next>
 """
 
 from ._flowgate import (
     STARTER,
+    Classification,
+    ClassifyRules,
     Config,
+    PoolVerdict,
     Profile,
     Verdict,
     __version__,
     activate,
     active_profile,
+    classify,
     json_schema,
     merge,
     migrate,
     resolve_path,
 )
+from .accounts import Account, Attempts, Candidate, Lease, Left, Pool
 from .exceptions import (
+    AccountsError,
     ConfigError,
     Denied,
     FileError,
     FlowgateError,
     GuardError,
+    NoAccount,
     ProfileError,
 )
 from .guard import Guard
@@ -61,8 +75,14 @@ from .values import (
 
 __all__ = [
     "STARTER",
+    "Account",
+    "AccountsError",
     "Activation",
+    "Attempts",
+    "Candidate",
     "Change",
+    "Classification",
+    "ClassifyRules",
     "Config",
     "ConfigError",
     "Denied",
@@ -71,10 +91,15 @@ __all__ = [
     "FlowgateError",
     "Guard",
     "GuardError",
+    "Lease",
+    "Left",
     "Merge",
     "Migration",
+    "NoAccount",
     "Origin",
     "PackInfo",
+    "Pool",
+    "PoolVerdict",
     "Profile",
     "ProfileError",
     "Related",
@@ -84,6 +109,7 @@ __all__ = [
     "__version__",
     "activate",
     "active_profile",
+    "classify",
     "json_schema",
     "merge",
     "migrate",

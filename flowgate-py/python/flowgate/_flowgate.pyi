@@ -10,14 +10,21 @@ from .values import Activation, Change, Diagnostic, Merge, Migration, Origin, Pa
 
 __all__ = [
     "STARTER",
+    "Classification",
+    "ClassifyRules",
     "Config",
+    "PoolVerdict",
     "Profile",
     "Verdict",
     "_Guard",
+    "_Pool",
+    "_Refresh",
+    "_Retries",
     "__version__",
     "_describe",
     "activate",
     "active_profile",
+    "classify",
     "json_schema",
     "merge",
     "migrate",
@@ -209,6 +216,201 @@ class Verdict:
 
     def __hash__(self) -> int:
         """Return hash(self)."""
+
+@final
+class ClassifyRules:
+    """What a user knows better than the tables: rules of :func:`classify`, ready to be asked."""
+
+    def __new__(cls, rules: Sequence[Mapping[str, Any]]) -> ClassifyRules:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+@final
+class Classification:
+    """What an answer means, for whom, and what to do."""
+
+    def __new__(
+        cls,
+        class_: str,
+        scope: str,
+        action: str,
+        cooldown_ms: int | None = None,
+    ) -> Classification:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+    @property
+    def class_(self) -> str:
+        """What kind of answer it is: ``"ok"``, ``"rate"``, ``"quota"``, ``"auth"`` …"""
+
+    @property
+    def scope(self) -> str:
+        """Whom it is about: ``"none"``, ``"request"``, ``"model"``, ``"account"``, ``"egress"`` or
+        ``"provider"``.
+        """
+
+    @property
+    def action(self) -> str:
+        """What to do with the request: ``"done"``, ``"stop"``, ``"next"`` or ``"refresh"``."""
+
+    @property
+    def cooldown_ms(self) -> int | None:
+        """How long the provider asks to wait, in milliseconds, where it says so."""
+
+    def __eq__(self, other: object, /) -> bool:
+        """Return self==value."""
+
+    def __hash__(self) -> int:
+        """Return hash(self)."""
+
+@final
+class PoolVerdict:
+    """What a pool made of an answer."""
+
+    @property
+    def account(self) -> str | None:
+        """The account; ``None`` if the lease was reported before or taken back, and nothing changed."""
+
+    @property
+    def class_(self) -> str:
+        """What kind of answer it was: ``"ok"``, ``"rate"``, ``"quota"``, ``"auth"`` …"""
+
+    @property
+    def action(self) -> str:
+        """What to do with the request: ``"done"``, ``"stop"``, ``"next"`` or ``"refresh"``."""
+
+    @property
+    def until(self) -> int | None:
+        """Until when the account, the model or the provider is left alone because of it, in
+        milliseconds since 1970.
+        """
+
+    @property
+    def served(self) -> bool:
+        """Whether the request was served."""
+
+@disjoint_base
+class _Pool:
+    """The native half of :class:`flowgate.Pool`."""
+
+    def __new__(
+        cls,
+        accounts: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any] | None = None,
+        rules: ClassifyRules | None = None,
+        state: str | None = None,
+    ) -> Self:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+    def _pick(
+        self,
+        model: str,
+        session: str | None,
+        tokens: int,
+        exclude: _Retries | None,
+        since: int | None,
+    ) -> tuple[Any, ...]:
+        """The permit and its account, or when to ask again and why nobody can serve now."""
+
+    def _report(
+        self,
+        permit: int,
+        status: int | None,
+        headers: Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]] | None,
+        body: str | bytes | None,
+        transport: Literal["cancelled", "connect", "eof", "reset", "timeout"] | None,
+        tokens: int | None,
+    ) -> PoolVerdict:
+        ...
+
+    def _headers(
+        self,
+        permit: int,
+        status: int,
+        headers: Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]] | None,
+    ) -> None:
+        ...
+
+    def _next(self, report: PoolVerdict, retries: _Retries) -> int | str:
+        """What to do with a request after a report: ``"stop"``, ``"refresh"``, or when to try again."""
+
+    def _refresh_begin(self, id: str) -> _Refresh | None:
+        ...
+
+    def _refresh_end(self, refresh: _Refresh, how: str) -> bool:
+        ...
+
+    def upsert(self, account: Mapping[str, Any]) -> None:
+        """Adds an account, or changes the one of that id. What was learned about it stays, unless its
+        ``revision`` is new: then its credential is, and it is given a new try.
+        """
+
+    def remove(self, id: str) -> None:
+        """Removes an account. Its requests under way may still be reported. Raises ``KeyError`` if
+        there is none of this id.
+        """
+
+    def set_enabled(self, id: str, enabled: bool) -> None:
+        """Lets an account serve, or not. Requests under way are not touched. Raises ``KeyError`` if
+        there is none of this id.
+        """
+
+    def reset(self, id: str) -> None:
+        """Forgets every failure of an account. Raises ``KeyError`` if there is none of this id."""
+
+    def observe_usage(self, id: str, body: str | bytes) -> bool:
+        """Learns from what a usage endpoint of the provider answered (Claude's ``/api/oauth/usage``,
+        Codex's ``/wham/usage``); false if it is none of these. Raises ``KeyError`` if there is no
+        account of this id.
+        """
+
+    @property
+    def accounts(self) -> list[str]:
+        """The ids of the accounts."""
+
+    @property
+    def inflight(self) -> int:
+        """How many requests are under way."""
+
+    def expire(self) -> int:
+        """Takes back the permits of which nothing was heard for too long; answers how many."""
+
+    def snapshot(self) -> str:
+        """All that the pool has learned, as JSON text: to continue after a restart. No secret is in it."""
+
+    def _explain(self, model: str, session: str | None, tokens: int) -> list[dict[str, Any]]:
+        ...
+
+    def _drain_events(self) -> list[dict[str, Any]]:
+        ...
+
+@final
+class _Refresh:
+    """The right to refresh one credential."""
+
+@final
+class _Retries:
+    """One request over all the times that it is sent."""
+
+    def __new__(cls, begun: int, deadline: int | None) -> _Retries:
+        """Create and return a new object.  See help(type) for accurate signature."""
+
+def classify(
+    provider: str = "",
+    *,
+    status: int | None = None,
+    headers: Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]] | None = None,
+    body: str | bytes | None = None,
+    transport: Literal["cancelled", "connect", "eof", "reset", "timeout"] | None = None,
+    rules: ClassifyRules | None = None,
+    now: int | None = None,
+) -> Classification:
+    """Says what an answer of a provider means, for whom, and when to come back.
+
+    ``provider`` is ``"openai"``, ``"azure"``, ``"anthropic"``, ``"codex"``, ``"gemini"``,
+    ``"openrouter"`` or any other name; ``headers`` are a mapping or pairs, of text or bytes; of
+    ``body``, 16 KB are looked at. ``transport`` says how an exchange ended without an answer:
+    ``"cancelled"``, ``"connect"``, ``"eof"``, ``"reset"`` or ``"timeout"``. ``now`` is the time in
+    milliseconds since 1970, or else the current one. Every answer has a meaning.
+    """
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Merge:
     """Lays one document over another, as a profile is laid over the base.

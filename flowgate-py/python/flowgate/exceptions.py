@@ -6,6 +6,7 @@ native module imports them when it has something to raise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -83,3 +84,31 @@ class Denied(FlowgateError, PermissionError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.verdict, self.command), self.__dict__
+
+
+class AccountsError(FlowgateError, ValueError):
+    """A pool cannot be made: an account, a setting, a rule or a snapshot is not right."""
+
+
+class NoAccount(FlowgateError, LookupError):
+    """No account can serve a request in time.
+
+    ``why`` is a word such as ``"cooldown"``, ``"budget"``, ``"concurrency"`` or ``"empty"``; ``until``
+    is when one can, in milliseconds since 1970, if nothing else happens; ``None``: never.
+    """
+
+    why: str
+    until: int | None
+
+    def __init__(self, why: str, until: int | None = None) -> None:
+        super().__init__(f"no account can serve: {why}", "accounts.none")
+        self.why = why
+        self.until = until
+
+    @property
+    def retry_after(self) -> float | None:
+        """How long until one can, in seconds."""
+        return None if self.until is None else max(self.until / 1000 - time.time(), 0.0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.why, self.until), self.__dict__

@@ -343,6 +343,13 @@ impl Pool {
         self.ids.name(slot.index).filter(|_| self.holds(slot))
     }
 
+    /// The provider of an account, as its description names it.
+    pub fn provider_of(&self, slot: Slot) -> Option<&str> {
+        let account = self.accounts.get(slot.index as usize);
+        let account = account.filter(|_| self.holds(slot))?;
+        self.provider_name(account.provider)
+    }
+
     /// The accounts, in the order of their places.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
         let present =
