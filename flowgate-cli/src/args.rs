@@ -77,10 +77,62 @@ pub(crate) enum Command {
     /// Point the agents' own settings at the gateway, and back.
     #[command(subcommand)]
     Integration(IntegrationCommand),
+    /// Bring the services up and keep them up, until Ctrl-C or `flowgate down`.
+    Up {
+        /// Go on in the background.
+        #[arg(long)]
+        detach: bool,
+        /// Which, with those they need. Default: all.
+        services: Vec<String>,
+    },
+    /// Bring everything down, in order.
+    Down {
+        /// At once, without asking the services.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show where the services stand. Exit code 1 if one of them does not work.
+    Status,
+    /// Start, stop and restart services of a supervisor that runs.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Print what services wrote.
+    Logs {
+        /// Go on as they write.
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the last lines to begin with.
+        #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+        lines: usize,
+        /// Which. Default: all.
+        services: Vec<String>,
+    },
     /// Print the completions of a shell.
     Completions {
         /// The shell.
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Bring services up, with those they need.
+    Start {
+        /// Their names, or `all`.
+        #[arg(required = true)]
+        services: Vec<String>,
+    },
+    /// Bring services down.
+    Stop {
+        /// Their names, or `all`.
+        #[arg(required = true)]
+        services: Vec<String>,
+    },
+    /// Replace the processes of services. Those that overlap lose no request.
+    Restart {
+        /// Their names, or `all`.
+        #[arg(required = true)]
+        services: Vec<String>,
     },
 }
 

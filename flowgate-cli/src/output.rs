@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     BadInput = 2,
     /// The machine failed.
     Environment = 3,
+    /// Ended by Ctrl-C.
+    Interrupted = 130,
 }
 
 /// Why a command ended early.
@@ -33,6 +35,8 @@ pub(crate) enum Failure {
     Core(Box<runtime::Error>),
     /// What was asked for makes no sense: code, message, hint.
     Usage(&'static str, String, String),
+    /// The machine, or a supervisor, does not do what was asked: code, message.
+    Machine(String, String),
     /// The answer could not be printed.
     Print(io::Error),
 }
@@ -70,6 +74,12 @@ impl Output {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Failure::Print(error.into()))?;
         // JSON may hold U+009B as it is, which starts a command for some terminals.
+        self.text(format_args!("{}\n", visible::lines(&text)))
+    }
+
+    /// Prints one JSON document on a line of its own.
+    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::Print(error.into()))?;
         self.text(format_args!("{}\n", visible::lines(&text)))
     }
 
@@ -124,6 +134,7 @@ impl Output {
                 }
                 Failure::Core(error) => self.error(&error.to_string(), ""),
                 Failure::Usage(_, message, hint) => self.error(message, hint),
+                Failure::Machine(_, message) => self.error(message, ""),
                 Failure::Print(error) => {
                     self.error(&format!("cannot print the answer: {error}"), "")
                 }
@@ -132,7 +143,7 @@ impl Output {
         match failure {
             Failure::Core(error) if error.is_environment() => Exit::Environment,
             Failure::Core(_) | Failure::Usage(..) => Exit::BadInput,
-            Failure::Print(_) => Exit::Environment,
+            Failure::Machine(..) | Failure::Print(_) => Exit::Environment,
         }
     }
 
@@ -172,6 +183,7 @@ impl Failure {
             Self::Usage(code, message, hint) => {
                 json!({ "code": code, "message": message, "hint": hint })
             }
+            Self::Machine(code, message) => json!({ "code": code, "message": message }),
             Self::Print(error) => {
                 json!({ "code": "cli.cannot_print", "message": error.to_string() })
             }

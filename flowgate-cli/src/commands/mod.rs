@@ -6,7 +6,9 @@ mod guard;
 pub(crate) mod hook;
 mod init;
 mod integration;
+mod logs;
 mod profile;
+mod supervise;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,6 +31,15 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         Command::Accounts(command) => accounts::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Integration(command) => integration::run(command, file, output),
+        Command::Up { detach, services } => supervise::up(&file()?, detach, &services, output),
+        Command::Down { force } => supervise::down(&file()?, force, output),
+        Command::Status => supervise::status(&file()?, output),
+        Command::Service(command) => supervise::service(&file()?, command, output),
+        Command::Logs {
+            follow,
+            lines,
+            services,
+        } => logs::logs(&file()?, follow, lines, &services, output),
         Command::Config(command) => match command {
             ConfigCommand::Check { jsonl: true } => config::check_lines(),
             ConfigCommand::Check { jsonl: false } => config::check(&file()?, output),

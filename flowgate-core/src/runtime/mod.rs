@@ -79,6 +79,14 @@ pub enum Error {
         /// Why.
         error: crate::clients::Error,
     },
+    /// A supervisor cannot do what it should.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    #[error(transparent)]
+    Supervise(#[from] process::Error),
+    /// A supervisor that runs could not be asked, or says no.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    #[error(transparent)]
+    Control(#[from] process::ControlError),
     /// A file could not be read.
     #[error("cannot read `{}`: {reason}; {hint}", path.display())]
     Read {
@@ -105,8 +113,12 @@ pub enum Error {
 
 impl Error {
     /// The stable name of this kind of error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            Self::Supervise(error) => error.code(),
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            Self::Control(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Profile(error) => error.code(),
             Self::Policy { error, .. } => error.code(),
@@ -130,6 +142,8 @@ impl Error {
     /// was asked for.
     pub fn is_environment(&self) -> bool {
         match self {
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            Self::Supervise(_) | Self::Control(_) => true,
             Self::Client { .. }
             | Self::Config(_)
             | Self::Install { .. }

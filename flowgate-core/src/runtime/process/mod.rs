@@ -3,7 +3,6 @@
 //! [`supervise`](crate::supervise) decides; this carries out what it decided, and tells it what came
 //! of that.
 
-#[allow(dead_code, unused_imports, reason = "the command line comes next")]
 mod control;
 mod dir;
 mod driver;
@@ -19,6 +18,7 @@ mod ports;
 mod probes;
 mod proc;
 mod record;
+mod serve;
 mod shim;
 mod supervisor;
 mod tend;
@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 pub use control::{ControlError, Refusal};
 pub use dir::RuntimeDir;
 pub use metrics::Status;
+pub use serve::{Following, Request, ask, follow};
 pub use shim::run_if_asked;
 pub use supervisor::{Events, Handle, Heard, Running, Supervisor};
 

@@ -179,7 +179,6 @@ mod tests {
     }
 
     fn answer(call: Call<Request, u64>, control: &Control) {
-        assert_eq!(call.peer, Some(std::process::id()));
         match call.request {
             Request::Double(number) => call.answer(Ok(2 * number)),
             Request::Refuse => call.answer(Err(Refusal::new("test.no", "not today"))),

@@ -28,8 +28,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(in super::super) struct Call<Q, A> {
     /// What.
     pub(in super::super) request: Q,
-    /// The process that asks, if that can be known.
-    pub(in super::super) peer: Option<u32>,
     reply: oneshot::Sender<Reply<A>>,
 }
 
@@ -164,8 +162,6 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     calls: mpsc::Sender<Call<Q, A>>,
     mut closing: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let peer = stream.peer_cred()?.pid();
-    let peer = peer.and_then(|pid| u32::try_from(pid).ok());
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -175,7 +171,7 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
         };
         let Some(asked) = asked else { return Ok(()) };
         let reply = match serde_json::from_slice(&asked) {
-            Ok(request) => ask(request, peer, &calls).await,
+            Ok(request) => ask(request, &calls).await,
             Err(error) => Reply::Answer(Err(bad_request(&error))),
         };
         let (answer, events) = match reply {
@@ -190,13 +186,9 @@ async fn serve<Q: DeserializeOwned, A: Serialize>(
     }
 }
 
-async fn ask<Q, A>(request: Q, peer: Option<u32>, calls: &mpsc::Sender<Call<Q, A>>) -> Reply<A> {
+async fn ask<Q, A>(request: Q, calls: &mpsc::Sender<Call<Q, A>>) -> Reply<A> {
     let (reply, answer) = oneshot::channel();
-    let call = Call {
-        request,
-        peer,
-        reply,
-    };
+    let call = Call { request, reply };
     let asked = calls.send(call).await.is_ok();
     match answer.await {
         Ok(reply) if asked => reply,
