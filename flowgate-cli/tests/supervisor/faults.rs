@@ -323,7 +323,7 @@ async fn one_that_no_longer_answers_is_replaced() {
     let answer = tokio::task::spawn_blocking(move || get(port, "/"))
         .await
         .unwrap();
-    assert!(answer.is_some());
+    assert!(answer.is_ok());
     rig.down().await;
 }
 
@@ -396,9 +396,8 @@ async fn children_that_end_leave_no_zombies() {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
-    assert_eq!(marked(&mark).len(), 1);
     rig.down().await;
-    assert!(!exists(shim));
+    assert!(!exists(shim) && marked(&mark).is_empty());
 }
 
 fn parent_of(pid: u32) -> u32 {

@@ -18,7 +18,7 @@ pub(crate) struct Rig {
 }
 
 /// More than anything takes that is not at fault, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn services(specs: impl IntoIterator<Item = ServiceSpec>) -> Services {
     Services::new(specs.into_iter().collect()).unwrap()
@@ -152,19 +152,24 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// The whole answer to a request, or nothing.
-pub(crate) fn get(port: u16, path: &str) -> Option<String> {
+/// The whole answer to a request, or why there is none.
+pub(crate) fn get(port: u16, path: &str) -> Result<String, String> {
     use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.starts_with("HTTP/1.1 200").then_some(answer)
+    let ask = || -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        // In one piece, which the server reads in one piece.
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(answer),
+        Ok(answer) => Err(format!("the answer is {answer:?}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 pub(crate) fn exists(pid: u32) -> bool {

@@ -1,7 +1,7 @@
 //! A new process takes over from the old one, and nobody who asks notices.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flowgate_core::supervise::{Overlap, Probe, PublicState, Selection, ServiceSpec, What};
@@ -41,14 +41,14 @@ fn with_generation(mut spec: ServiceSpec) -> ServiceSpec {
 /// did not.
 struct Load {
     stop: Arc<AtomicBool>,
-    failed: Arc<AtomicUsize>,
+    failed: Arc<Mutex<Vec<String>>>,
     threads: Vec<std::thread::JoinHandle<usize>>,
 }
 
 impl Load {
     fn start(port: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let failed = Arc::new(AtomicUsize::new(0));
+        let failed = Arc::new(Mutex::new(Vec::new()));
         let paths = ["/", "/", "/slow"];
         let threads = paths.map(|path| {
             let (stop, failed) = (Arc::clone(&stop), Arc::clone(&failed));
@@ -56,8 +56,11 @@ impl Load {
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
                     count += 1;
-                    if get(port, path).is_none() {
-                        failed.fetch_add(1, Ordering::Relaxed);
+                    if let Err(why) = get(port, path) {
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("{:?} {path}: {why}", std::time::Instant::now()));
                     }
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -72,15 +75,16 @@ impl Load {
     }
 
     /// Answers and failures.
-    fn end(self) -> (usize, usize) {
+    fn end(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let asked: usize = self.threads.into_iter().map(|t| t.join().unwrap()).sum();
-        (asked, self.failed.load(Ordering::Relaxed))
+        let failed = self.failed.lock().unwrap().clone();
+        (asked, failed)
     }
 }
 
 /// As [`get`], beside the supervisor, which lives on this thread.
-async fn ask(port: u16) -> Option<String> {
+async fn ask(port: u16) -> Result<String, String> {
     tokio::task::spawn_blocking(move || get(port, "/"))
         .await
         .unwrap()
@@ -105,11 +109,15 @@ async fn switched_under_load(port: u16, spec: ServiceSpec) {
         rig.settled().await;
     }
     let (asked, failed) = tokio::task::spawn_blocking(|| load.end()).await.unwrap();
-    assert_eq!(failed, 0, "of {asked}");
+    assert!(
+        failed.is_empty(),
+        "{} of {asked}: {failed:#?}",
+        failed.len()
+    );
     assert!(asked > 100, "{asked}");
     assert!(ask(port).await.unwrap().contains("\r\n\r\n4 "));
     rig.down().await;
-    assert!(ask(port).await.is_none());
+    assert!(ask(port).await.is_err());
 }
 
 #[tokio::test]

@@ -72,20 +72,28 @@ pub(super) fn listens_below(root: u32, port: u16) -> PortOwner {
     whose(root, &numbers, || listener(port))
 }
 
-/// Whether a process that comes from `root` has the other end of a connection from the local port
-/// `from` to `port` on this machine.
-pub(super) fn answers_below(root: u32, from: u16, port: u16) -> PortOwner {
-    let numbers: Vec<u64> = sockets()
-        .iter()
-        .filter(|socket| socket.local == port && socket.remote == from)
-        .map(|socket| socket.number)
+/// Which of these connections to `port` on this machine, known by their own local ports, a process
+/// that comes from `root` has the other end of; and whether all are taken by somebody.
+pub(super) fn taken_below(root: u32, from: &[u16], port: u16) -> (Option<usize>, bool) {
+    let sockets: Vec<Socket> = sockets()
+        .into_iter()
+        .filter(|socket| socket.local == port)
         .collect();
-    let other = || {
-        let mut all = proc::all();
-        let stat = all.find(|stat| has_one_of(stat.id.pid, &numbers))?;
-        Some(proc::owner(&stat))
-    };
-    whose(root, &numbers, other)
+    // A socket that nobody has accepted yet has the number 0, and no process.
+    let taken = |from: &u16| sockets.iter().find(|s| s.remote == *from && s.number != 0);
+    let numbers: Vec<u64> = from
+        .iter()
+        .map(|from| taken(from).map_or(0, |s| s.number))
+        .collect();
+    let below = proc::descendants(root);
+    let open: Vec<u64> = below
+        .iter()
+        .flat_map(|stat| proc::sockets(stat.id.pid))
+        .collect();
+    let ours = numbers
+        .iter()
+        .position(|number| *number != 0 && open.contains(number));
+    (ours, numbers.iter().all(|number| *number != 0))
 }
 
 fn whose(root: u32, numbers: &[u64], other: impl Fn() -> Option<Owner>) -> PortOwner {
@@ -125,13 +133,13 @@ mod tests {
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let from = client.local_addr().unwrap().port();
         let root = proc::stat(std::process::id()).unwrap().parent;
-        assert_ne!(
-            answers_below(root, from, port),
-            PortOwner::Ours,
+        assert_eq!(
+            taken_below(root, &[from], port),
+            (None, false),
             "nobody took it yet"
         );
         let taken = listening.accept().unwrap();
-        assert_eq!(answers_below(root, from, port), PortOwner::Ours);
+        assert_eq!(taken_below(root, &[from], port), (Some(0), true));
         drop((listening, client, taken));
         assert_eq!(listener(port), None);
         assert!(is_free("127.0.0.1", port));

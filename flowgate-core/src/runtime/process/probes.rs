@@ -15,6 +15,9 @@ use super::notify::{Notify, Said};
 use super::ports;
 use crate::supervise::{Overlap, PortOwner, Probe, ProbeOutcome, Purpose, ServiceSpec};
 
+/// How many connections are made to find one that the right process takes.
+const TRIES: usize = 8;
+
 /// A probe of one process.
 pub(super) struct Asked {
     pub(super) purpose: Purpose,
@@ -171,19 +174,19 @@ impl Asked {
     }
 
     async fn tcp(&self, port: Option<u16>) -> Result<PortOwner, String> {
-        let (stream, at) = self.connect(port).await?;
         if self.may_be_another(port) {
-            return self.taken_by(&stream, at).await;
+            return self.taken().await.map(|_| PortOwner::Ours);
         }
-        Ok(PortOwner::Unknown)
+        self.connect(port).await.map(|_| PortOwner::Unknown)
     }
 
     async fn http(&self, path: &str, port: Option<u16>) -> Result<PortOwner, String> {
-        let (mut stream, at) = self.connect(port).await?;
-        let mut owner = PortOwner::Unknown;
-        if self.may_be_another(port) {
-            owner = self.taken_by(&stream, at).await?;
-        }
+        let shared = self.may_be_another(port);
+        let (owner, (mut stream, at)) = if shared {
+            (PortOwner::Ours, self.taken().await?)
+        } else {
+            (PortOwner::Unknown, self.connect(port).await?)
+        };
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}:{at}\r\nUser-Agent: flowgate\r\nAccept: */*\r\nConnection: close\r\n\r\n",
             self.spec.host
@@ -208,20 +211,25 @@ impl Asked {
         Ok(owner)
     }
 
-    /// On a socket that two processes accept from, either may answer: waits until one has taken the
-    /// connection, which must be this one. Looked at before it answers, since it may hang up then.
-    async fn taken_by(&self, stream: &TcpStream, port: u16) -> Result<PortOwner, String> {
-        let from = stream
-            .local_addr()
-            .map_err(|error| error.to_string())?
-            .port();
+    /// A connection that this process has taken, on a socket that the one before it accepts from as
+    /// well. Several are tried at once: which process takes one is chance, and the busy one is ahead.
+    async fn taken(&self) -> Result<(TcpStream, u16), String> {
+        let mut streams = Vec::new();
+        let mut at = 0;
+        for _ in 0..TRIES {
+            let (stream, port) = self.connect(None).await?;
+            streams.push(stream);
+            at = port;
+        }
+        let addresses = streams.iter().flat_map(TcpStream::local_addr);
+        let from: Vec<u16> = addresses.map(|address| address.port()).collect();
         loop {
-            match ports::answers_below(self.root, from, port) {
-                PortOwner::Ours => return Ok(PortOwner::Ours),
-                PortOwner::Other(_) => {
-                    return Err("the process before it answers".to_owned());
+            match ports::taken_below(self.root, &from, at) {
+                (Some(ours), _) if ours < streams.len() => {
+                    return Ok((streams.swap_remove(ours), at));
                 }
-                PortOwner::Unknown => sleep(Duration::from_millis(2)).await,
+                (_, true) => return Err("the process before it answers".to_owned()),
+                _ => sleep(Duration::from_millis(2)).await,
             }
         }
     }
