@@ -127,8 +127,9 @@ impl Talk {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let address = wire::address(&wire::directory(dir)?, &door_name(shim))?;
-        rustix::net::connect(&socket, &address)?;
+        // The address leads through the directory: it has to stay open.
+        let dir = wire::directory(dir)?;
+        rustix::net::connect(&socket, &wire::address(&dir, &door_name(shim))?)?;
         let peer = rustix::net::sockopt::socket_peercred(&socket)?;
         if u32::try_from(peer.pid.as_raw_pid()) != Ok(shim.pid) {
             return Err(io::ErrorKind::PermissionDenied.into());
