@@ -38,6 +38,11 @@ fn does_what_it_is_told() {
             sleep(Duration::from_millis(millis.parse().unwrap()));
             serve(port.parse().unwrap());
         }
+        ["serve_if", config, port] => {
+            // What no service can work with.
+            assert!(!std::fs::read_to_string(config).unwrap().contains("broken"));
+            serve(port.parse().unwrap());
+        }
         ["serve_listener"] => serve_listener(),
         ["notify", millis] => notify(millis.parse().unwrap()),
         ["supervise", dir] => supervise(dir),

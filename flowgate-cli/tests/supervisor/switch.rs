@@ -153,3 +153,102 @@ async fn a_new_process_that_does_not_become_ready_leaves_the_old_one_serving() {
     assert_eq!(rig.status("web").await.service.public, PublicState::Running);
     rig.down().await;
 }
+
+/// A configuration with a service that reads the active one, and two profiles.
+fn config(port: u16, program: &str) -> String {
+    format!(
+        "config_version: 2
+services:
+  web:
+    command:
+      args: [{program:?}, 'program::does_what_it_is_told', --exact]
+      env: {{FAULT: 'serve_if {{active_config}} {{port}}', GENERATION: '{{gen}}'}}
+    port: {port}
+    overlap: forward
+    readiness: {{http: /}}
+    start_timeout: 2s
+  other: {{command: {{args: [sleep, '60']}}, readiness: {{alive: 10ms}}}}
+litellm_base: {{litellm_settings: {{num_retries: 1}}}}
+profiles: {{good: {{}}, cost: {{litellm_settings: {{num_retries: 2}}}}, bad: {{litellm_settings: {{broken: true}}}}}}
+"
+    )
+}
+
+#[tokio::test]
+async fn a_profile_is_switched_under_load_and_a_bad_one_put_back() {
+    use flowgate_core::runtime::{
+        activate, active_profile, load, process::Change, resolve, services,
+    };
+    use flowgate_core::supervise::{Limits, Outcome};
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("flowgate.yaml");
+    let (port, this) = (free_port(), std::env::current_exe().unwrap());
+    std::fs::write(&file, config(port, this.to_str().unwrap())).unwrap();
+    let config = resolve(&load(&file).unwrap()).unwrap();
+    activate(&config, "good", 0).unwrap();
+    let dir = temp.path().join(".router/runtime");
+    let log = flowgate_core::runtime::EventLog::new(temp.path().join("events.log"));
+    let supervisor = crate::rig::supervisor(services(&config).unwrap(), &dir).log(log);
+    let running = supervisor.start().await.unwrap();
+    let handle = running.handle();
+    handle.start(Selection::All);
+    handle
+        .settled_within(&Selection::All, crate::rig::PATIENCE)
+        .await;
+    let pid = |status: Vec<flowgate_core::runtime::process::Status>| {
+        status
+            .iter()
+            .map(|s| s.service.process.unwrap().pid)
+            .collect::<Vec<_>>()
+    };
+    let before = pid(handle.status().await);
+    let load = Load::start(port);
+    let limits = Limits {
+        soak: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let active = || active_profile(&config).unwrap().unwrap().current_profile;
+
+    let plan = handle
+        .plan(&file, Change::Profile("cost".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(plan.steps().len(), 1, "{plan:?}");
+    let outcome = handle
+        .change(&file, Change::Profile("cost".to_owned()), limits)
+        .await
+        .unwrap();
+    assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
+    assert_eq!(active(), "cost");
+    let after = pid(handle.status().await);
+    assert_eq!(
+        before[0], after[0],
+        "what nothing changes for is not touched"
+    );
+    assert_ne!(before[1], after[1]);
+
+    let outcome = handle
+        .change(&file, Change::Profile("bad".to_owned()), limits)
+        .await
+        .unwrap();
+    assert!(
+        matches!(outcome, Outcome::RolledBack { left: None, .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(active(), "cost");
+    let text = std::fs::read_to_string(config.settings().paths.active_config()).unwrap();
+    assert!(text.contains("num_retries: 2"), "{text}");
+    assert!(ask(port).await.is_ok());
+
+    let (asked, failed) = tokio::task::spawn_blocking(|| load.end()).await.unwrap();
+    assert!(
+        failed.is_empty(),
+        "{} of {asked}: {failed:#?}",
+        failed.len()
+    );
+    running.shutdown().await;
+    let events = std::fs::read_to_string(temp.path().join("events.log")).unwrap();
+    assert!(
+        events.contains("\"service.handed_over\"") && events.contains("\"service.rolled_back\"")
+    );
+}

@@ -42,6 +42,31 @@ pub struct Activation {
 /// cannot be written or another activation takes longer than [`LOCK_TIMEOUT`]; the active profile
 /// stays as it was.
 pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activation, Error> {
+    let planned = activation(config, name, now)?;
+    let [active_config, state] = &planned;
+    let runtime_dir = runtime_dir(config);
+    let _held = lock(runtime_dir, LOCK_TIMEOUT)?;
+    repair_change(runtime_dir)?;
+    let up_to_date = is_active(config, name, active_config)?;
+    let activation = Activation {
+        profile: name.to_owned(),
+        active_config: active_config.path.clone(),
+        state_file: state.path.clone(),
+        changed: !up_to_date,
+    };
+    if !up_to_date {
+        let files = ChangeFiles::new(runtime_dir, planned.into());
+        change_files(&files, &format!("profile {name}"))?;
+    }
+    Ok(activation)
+}
+
+/// The files that make a profile the active one: the LiteLLM configuration, and `state.json`.
+pub(super) fn activation(
+    config: &Config,
+    name: &str,
+    now: Timestamp,
+) -> Result<[Planned; 2], Error> {
     let profile = config.profile(name)?;
     let paths = &config.settings().paths;
     let directory = config.file().map_or(Path::new("."), |file| {
@@ -63,23 +88,17 @@ pub fn activate(config: &Config, name: &str, now: Timestamp) -> Result<Activatio
         content: state_json(name, now),
         access: Access::Keep,
     };
+    Ok([active_config, state])
+}
 
-    let runtime_dir = Path::new(paths.runtime_dir.as_ref() as &str);
-    let _held = lock(runtime_dir, LOCK_TIMEOUT)?;
-    repair_change(runtime_dir)?;
-    let up_to_date = active_profile(config)?.is_some_and(|state| state.current_profile == name)
-        && is_written(&active_config)?;
-    let activation = Activation {
-        profile: name.to_owned(),
-        active_config: active_config.path.clone(),
-        state_file: state.path.clone(),
-        changed: !up_to_date,
-    };
-    if !up_to_date {
-        let files = ChangeFiles::new(runtime_dir, vec![active_config, state]);
-        change_files(&files, &format!("profile {name}"))?;
-    }
-    Ok(activation)
+fn runtime_dir(config: &Config) -> &Path {
+    Path::new(config.settings().paths.runtime_dir.as_ref() as &str)
+}
+
+/// True if this profile is the active one already, with this content.
+fn is_active(config: &Config, name: &str, active_config: &Planned) -> Result<bool, Error> {
+    let named = active_profile(config)?.is_some_and(|state| state.current_profile == name);
+    Ok(named && is_written(active_config)?)
 }
 
 /// The first line of the active configuration. A line break in the name would end the comment.
@@ -125,7 +144,7 @@ pub fn active_profile(config: &Config) -> Result<Option<State>, Error> {
 }
 
 /// Waits for the lock of the runtime directory; it is given back when the file is dropped.
-fn lock(runtime_dir: &Path, limit: Duration) -> Result<File, Error> {
+pub(super) fn lock(runtime_dir: &Path, limit: Duration) -> Result<File, Error> {
     let path = runtime_dir.join("profile.lock");
     let open = || {
         make_directory(runtime_dir)?;

@@ -3,6 +3,7 @@
 //! [`supervise`](crate::supervise) decides; this carries out what it decided, and tells it what came
 //! of that.
 
+mod change;
 mod control;
 mod dir;
 mod driver;
@@ -27,6 +28,9 @@ mod wire;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::supervise::GraphError;
+
+pub use change::Change;
 pub use control::{ControlError, Refusal};
 pub use dir::RuntimeDir;
 pub use metrics::Status;
@@ -49,6 +53,12 @@ pub enum Error {
         /// The process that has it.
         pid: Option<u32>,
     },
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(Box<super::Error>),
+    /// Its services do not fit together.
+    #[error(transparent)]
+    Services(GraphError),
     /// A file or a socket cannot be used.
     #[error("cannot {what} `{}`: {reason}", path.display())]
     Io {
@@ -65,6 +75,8 @@ impl Error {
     /// The stable name of this kind of error.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Config(error) => error.code(),
+            Self::Services(error) => error.code(),
             Self::Locked { .. } => "supervise.locked",
             Self::Io { .. } => "supervise.io",
         }
@@ -76,5 +88,11 @@ impl Error {
             path: path.to_owned(),
             reason: super::plain(error),
         }
+    }
+}
+
+impl From<super::Error> for Error {
+    fn from(error: super::Error) -> Self {
+        Self::Config(Box::new(error))
     }
 }

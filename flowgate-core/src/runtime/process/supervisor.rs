@@ -12,6 +12,9 @@ use super::driver::{Ask, Driver, EVENTS_KEPT};
 use super::nursery::Nursery;
 use super::tend::Note;
 use super::{Error, Status, record};
+use crate::Timestamp;
+use crate::event::{Event, Level};
+use crate::runtime::EventLog;
 use crate::supervise::{
     Command, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services,
     Supervisor as Machine,
@@ -45,6 +48,7 @@ pub struct Supervisor {
     services: Services,
     dir: RuntimeDir,
     shim: Option<PathBuf>,
+    log: Option<EventLog>,
 }
 
 /// A supervisor that works. Dropping it ends it at once, and what it started goes on until the next
@@ -71,6 +75,7 @@ impl Supervisor {
             services,
             dir,
             shim: None,
+            log: None,
         }
     }
 
@@ -79,6 +84,13 @@ impl Supervisor {
     #[must_use]
     pub fn shim(mut self, program: impl Into<PathBuf>) -> Self {
         self.shim = Some(program.into());
+        self
+    }
+
+    /// Writes everything that happens to a file of events.
+    #[must_use]
+    pub fn log(mut self, log: EventLog) -> Self {
+        self.log = Some(log);
         self
     }
 
@@ -98,7 +110,10 @@ impl Supervisor {
         };
         let (notes, received) = mpsc::unbounded_channel::<Note>();
         let (asks, asked) = mpsc::unbounded_channel();
-        let (told, _) = broadcast::channel(EVENTS_KEPT);
+        let (told, heard) = broadcast::channel(EVENTS_KEPT);
+        if let Some(log) = self.log {
+            tokio::spawn(write_down(log, Events(heard)));
+        }
         let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let mut actions = Vec::new();
         let seed = seed.subsec_nanos().into();
@@ -116,14 +131,13 @@ impl Supervisor {
             drop(lock);
         });
         let dir = self.dir;
-        Ok(Running {
-            handle: Handle {
-                asks,
-                told: weak,
-                dir,
-            },
-            task: Some(task),
-        })
+        let handle = Handle {
+            asks,
+            told: weak,
+            dir,
+        };
+        let task = Some(task);
+        Ok(Running { handle, task })
     }
 }
 
@@ -182,7 +196,7 @@ impl Handle {
         self.command(Command::Apply(services));
     }
 
-    fn command(&self, command: Command) {
+    pub(super) fn command(&self, command: Command) {
         // A supervisor that has ended has nothing left to do.
         let _ = self.asks.send(Ask::Command(command));
     }
@@ -239,6 +253,21 @@ impl Handle {
             Ok(status) => status,
             Err(_) => selected(self.status().await, which),
         }
+    }
+}
+
+/// Writes down what happens, until the supervisor ends. A disk that is full holds up nothing.
+async fn write_down(mut log: EventLog, mut events: Events) {
+    while let Some(heard) = events.next().await {
+        let event = match heard {
+            Heard::Notice(notice) => Event::from(notice.as_ref()),
+            Heard::Lagged(missed) => {
+                Event::new("supervisor.lagged", Level::Warn, "").with("missed", missed)
+            }
+        };
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now = Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX);
+        let _ = log.append(now, event);
     }
 }
 
