@@ -77,6 +77,16 @@ pub(crate) enum Command {
     /// Point the agents' own settings at the gateway, and back.
     #[command(subcommand)]
     Integration(IntegrationCommand),
+    /// Sign in at providers, and see which credentials there are.
+    #[command(subcommand)]
+    Auth(crate::commands::auth::AuthCommand),
+    /// Install what the services run, verified, and put versions back.
+    #[command(subcommand)]
+    Bootstrap(crate::commands::bootstrap::BootstrapCommand),
+    /// Ask the services how they are. Exit code: 0 all is well, 1 something is not.
+    Health(crate::commands::health::HealthArgs),
+    /// Look for what is wrong with the installation; nothing is changed. Exit code 1 if something is.
+    Doctor(crate::commands::health::DoctorArgs),
     /// Print the completions of a shell.
     Completions {
         /// The shell.

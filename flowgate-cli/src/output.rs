@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     BadInput = 2,
     /// The machine failed.
     Environment = 3,
+    /// The person stopped it.
+    Interrupted = 130,
 }
 
 /// Why a command ended early.
@@ -70,6 +72,12 @@ impl Output {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| Failure::Print(error.into()))?;
         // JSON may hold U+009B as it is, which starts a command for some terminals.
+        self.text(format_args!("{}\n", visible::lines(&text)))
+    }
+
+    /// Prints one JSON document on one line, at once.
+    pub(crate) fn line(&mut self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::Print(error.into()))?;
         self.text(format_args!("{}\n", visible::lines(&text)))
     }
 
@@ -136,7 +144,7 @@ impl Output {
         }
     }
 
-    fn error(&mut self, message: &str, hint: &str) {
+    pub(crate) fn error(&mut self, message: &str, hint: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.color_of(&io::stderr()));
         let _ = writeln!(err, "{ERROR}error{ERROR:#}: {}", visible::lines(message));
         if !hint.is_empty() {
