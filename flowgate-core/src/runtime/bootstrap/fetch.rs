@@ -14,8 +14,10 @@ use crate::runtime::atomic::{directory_of, make_directory};
 use crate::runtime::http::{Http, MOST_BODY, body, no_answer, shown};
 use crate::runtime::{Error, HttpError};
 
-/// How often something is tried.
+/// How often a file is tried.
 const ATTEMPTS: u32 = 5;
+/// How often a text is tried, for which a person waits.
+const TEXT_ATTEMPTS: u32 = 3;
 /// How long nothing may come.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The most that is fetched, in bytes.
@@ -46,7 +48,7 @@ impl Source {
             };
             match answer.await {
                 Ok(text) => return Ok(text),
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                Err(error) if error.is_transient() && attempt < TEXT_ATTEMPTS => {
                     self.pause(attempt).await
                 }
                 Err(error) => return Err(error.into()),
