@@ -9,9 +9,9 @@ mod atomic;
 mod auth;
 mod auth_dir;
 mod backup;
-mod change;
 #[cfg(feature = "http")]
 mod bootstrap;
+mod change;
 mod clients;
 #[cfg(feature = "http")]
 mod credentials;
@@ -36,7 +36,6 @@ use std::path::{Path, PathBuf};
 
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
-pub use change::{ChangeFiles, Repaired, repair_change};
 #[cfg(feature = "http")]
 pub use auth::{sign_in, sign_in_blocking};
 #[cfg(feature = "http")]
@@ -44,6 +43,7 @@ pub use bootstrap::{
     Bootstrap, DEFAULT_VERSION, Installed, LITELLM_VERSION, Outcome as BootstrapOutcome, Progress,
     REPOSITORY, Update, write_litellm_runner,
 };
+pub use change::{ChangeFiles, Repaired, repair_change};
 pub use clients::{ClientFile, apply_client, client_file, revert_client};
 #[cfg(feature = "http")]
 pub use credentials::{CredentialStore, StoredFile};
