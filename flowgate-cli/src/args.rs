@@ -107,6 +107,16 @@ pub(crate) enum Command {
         /// Which. Default: all.
         services: Vec<String>,
     },
+    /// Sign in at providers, and see which credentials there are.
+    #[command(subcommand)]
+    Auth(crate::commands::auth::AuthCommand),
+    /// Install what the services run, verified, and put versions back.
+    #[command(subcommand)]
+    Bootstrap(crate::commands::bootstrap::BootstrapCommand),
+    /// Ask the services how they are. Exit code: 0 all is well, 1 something is not.
+    Health(crate::commands::health::HealthArgs),
+    /// Look for what is wrong with the installation; nothing is changed. Exit code 1 if something is.
+    Doctor(crate::commands::health::DoctorArgs),
     /// Print the completions of a shell.
     Completions {
         /// The shell.

@@ -24,7 +24,7 @@ pub(crate) enum Exit {
     BadInput = 2,
     /// The machine failed.
     Environment = 3,
-    /// Ended by Ctrl-C.
+    /// The person stopped it.
     Interrupted = 130,
 }
 
@@ -77,8 +77,8 @@ impl Output {
         self.text(format_args!("{}\n", visible::lines(&text)))
     }
 
-    /// Prints one JSON document on a line of its own.
-    pub(crate) fn json_line(&mut self, value: &impl Serialize) -> Result<()> {
+    /// Prints one JSON document on one line, at once.
+    pub(crate) fn line(&mut self, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(value).map_err(|error| Failure::Print(error.into()))?;
         self.text(format_args!("{}\n", visible::lines(&text)))
     }
@@ -147,7 +147,7 @@ impl Output {
         }
     }
 
-    fn error(&mut self, message: &str, hint: &str) {
+    pub(crate) fn error(&mut self, message: &str, hint: &str) {
         let mut err = AutoStream::new(io::stderr().lock(), self.color_of(&io::stderr()));
         let _ = writeln!(err, "{ERROR}error{ERROR:#}: {}", visible::lines(message));
         if !hint.is_empty() {

@@ -9,8 +9,11 @@
 //!
 //! * [`accounts`]: which provider account serves the next request, and what does this answer mean?
 //! * [`guard`]: may this shell command run?
+//! * [`auth`]: how does one sign in at a provider, and what credentials are there?
+//! * [`bootstrap`]: which file of a release is for this machine, and is it what was published?
 //! * [`clients`]: what do the agents' own settings say, so that they use the gateway?
 //! * [`config`]: what is my setup, is it right, and where exactly is it wrong?
+//! * [`health`]: what is to be asked of services, and what do the answers mean?
 //! * [`profile`]: what does it become under a profile, and where did each value come from?
 //! * [`supervise`]: what is to be done so that services stay up?
 //! * [`yaml`]: documents that remember where everything stood.
@@ -40,6 +43,8 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod auth;
+pub mod bootstrap;
 pub mod clients;
 pub mod config;
 pub mod diagnostic;
@@ -47,6 +52,7 @@ pub mod event;
 #[cfg(feature = "uniffi")]
 pub mod ffi;
 pub mod guard;
+pub mod health;
 mod jsonc;
 pub mod profile;
 pub mod redact;

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use flowgate_core::clients::{Change, Client, Gateway, redacted, snippet};
+use flowgate_core::event::{Event, Level};
 use flowgate_core::runtime::{
     self, ClientFile, apply_client, client_file, read_document, revert_client,
 };
 use serde_json::json;
 
-use super::now;
+use super::{now, record};
 use crate::args::{ClientArgs, GatewayArgs, IntegrationCommand};
 use crate::diff::unified;
 use crate::output::{DIM, Exit, Failure, Output, Result, STRONG, WARN};
@@ -21,12 +22,13 @@ pub(crate) fn run(
 ) -> Result {
     match command {
         IntegrationCommand::Print { client, gateway } => {
-            print(client, &gateway_of(&gateway, config)?, output)
+            print(client, &gateway_of(&gateway, &config)?, output)
         }
         IntegrationCommand::Apply { file, gateway } => {
             let path = target(&file)?;
-            let gateway = gateway_of(&gateway, config)?;
+            let gateway = gateway_of(&gateway, &config)?;
             let done = apply_client(file.client, &path, &gateway, file.dry_run, now())?;
+            note("client.applied", &done, file.client, &config, output);
             report(
                 file.client,
                 &done,
@@ -37,6 +39,7 @@ pub(crate) fn run(
         }
         IntegrationCommand::Revert { file } => {
             let done = revert_client(file.client, &target(&file)?, file.dry_run)?;
+            note("client.reverted", &done, file.client, &config, output);
             report(
                 file.client,
                 &done,
@@ -45,6 +48,31 @@ pub(crate) fn run(
                 output,
             )
         }
+    }
+}
+
+/// Notes a change in the event log of the configuration, if there is one.
+fn note(
+    event: &'static str,
+    done: &ClientFile,
+    client: Client,
+    config: &impl Fn() -> Result<PathBuf>,
+    output: &mut Output,
+) {
+    let file = config().ok().filter(|_| done.written);
+    let read = file.and_then(|file| runtime::load(&file).ok());
+    if let Some(config) = read.and_then(|config| runtime::resolve(&config).ok()) {
+        let keys: Vec<&str> = done
+            .edit
+            .changes
+            .iter()
+            .map(|change| change.key.as_str())
+            .collect();
+        let event = Event::new(event, Level::Info, client.name());
+        let event = event
+            .with("path", done.path.to_string_lossy())
+            .with("keys", keys);
+        record(&config, event, output);
     }
 }
 
@@ -132,7 +160,7 @@ fn target(file: &ClientArgs) -> Result<PathBuf> {
     })?)
 }
 
-fn gateway_of(args: &GatewayArgs, config: impl Fn() -> Result<PathBuf>) -> Result<Gateway> {
+fn gateway_of(args: &GatewayArgs, config: &impl Fn() -> Result<PathBuf>) -> Result<Gateway> {
     let mut gateway = match &args.base_url {
         Some(url) => Gateway::new(url, args.model.as_deref(), args.fast_model.as_deref()),
         None => {

@@ -140,7 +140,7 @@ fn new_lines(log: &mut Log) -> Result<Vec<String>> {
 
 fn print(log: &Log, line: &str, output: &mut Output) -> Result<()> {
     if output.is_json() {
-        return output.json_line(&serde_json::json!({ "service": log.name, "line": line }));
+        return output.line(&serde_json::json!({ "service": log.name, "line": line }));
     }
     let name = visible::one_line(&log.name);
     output.text(format_args!(

@@ -1,8 +1,11 @@
 //! What each command does.
 
 mod accounts;
+pub(crate) mod auth;
+pub(crate) mod bootstrap;
 mod config;
 mod guard;
+pub(crate) mod health;
 pub(crate) mod hook;
 mod init;
 mod integration;
@@ -15,9 +18,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::CommandFactory;
 use flowgate_core::Timestamp;
+use flowgate_core::config::Config;
+use flowgate_core::event::Event;
+use flowgate_core::runtime::EventLog;
 
 use crate::args::{Args, Command, ConfigCommand, ProfileCommand};
-use crate::output::{Exit, Failure, Output, Result};
+use crate::output::{Exit, Failure, Output, Result, WARN};
 
 pub(crate) fn run(args: Args, output: &mut Output) -> Result {
     let named = args.config();
@@ -29,6 +35,10 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         }
         Command::Completions { shell } => completions(shell, output),
         Command::Accounts(command) => accounts::run(&command, output),
+        Command::Auth(command) => auth::run(command, file, output),
+        Command::Bootstrap(command) => bootstrap::run(command, file, output),
+        Command::Health(args) => health::health(&file()?, &args, output),
+        Command::Doctor(args) => health::doctor(&file()?, &args, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Integration(command) => integration::run(command, file, output),
         Command::Up { detach, services } => supervise::up(&file()?, detach, &services, output),
@@ -113,4 +123,13 @@ fn home() -> Result<PathBuf> {
             "set it, or name the file".to_owned(),
         )
     })
+}
+
+/// Notes in the event log what was done. That it cannot be noted does not undo it.
+fn record(config: &Config, event: Event, output: &mut Output) {
+    let path = config.settings().paths.log_file();
+    if let Err(error) = EventLog::new(path).append(now(), event) {
+        let message = crate::visible::one_line(&error.to_string()).into_owned();
+        output.note(format_args!("{WARN}note{WARN:#}: {message}\n"));
+    }
 }

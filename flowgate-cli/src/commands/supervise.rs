@@ -119,7 +119,7 @@ async fn stay_up(services: Services, which: &Selection, dir: &Path, output: &mut
 /// One line for what people want to know.
 fn tell(notice: &Notice, output: &mut Output) -> Result<()> {
     if output.is_json() {
-        return output.json_line(&notice);
+        return output.line(&notice);
     }
     let service = visible::one_line(notice.service.as_str()).into_owned();
     let (style, text) = match &notice.what {

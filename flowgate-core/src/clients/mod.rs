@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::document::Document;
 use self::plan::{PLACEHOLDER, plan};
-use crate::config::{HttpUrl, NonBlank, Settings};
+use crate::config::{HttpUrl, NonBlank, Settings, reachable};
 use crate::redact::{HIDDEN, is_secret_key, redact_lines, redact_text};
 
 /// An agent whose requests can go through the gateway.
@@ -291,22 +291,6 @@ fn service_url(settings: &Settings) -> Result<String, Error> {
     Ok(format!("http://{}:{port}", reachable(host)))
 }
 
-/// How a client on this machine reaches a server that listens on `host`, as it stands in a URL.
-///
-/// ```
-/// use flowgate_core::clients::reachable;
-///
-/// assert_eq!(["0.0.0.0", "::", "::1", "localhost"].map(reachable), ["127.0.0.1", "[::1]", "[::1]", "localhost"]);
-/// ```
-pub fn reachable(host: &str) -> String {
-    match host {
-        "0.0.0.0" | "*" => "127.0.0.1".to_owned(),
-        "::" | "[::]" => "[::1]".to_owned(),
-        _ if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
-        _ => host.to_owned(),
-    }
-}
-
 /// An edit of settings.
 #[derive(Clone, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -496,8 +480,12 @@ fn change(path: &[&str], before: Option<&Value>, after: Option<&Value>) -> Chang
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let part = |part: &&str| match part.contains(['.', '"', ' ']) {
+        true => format!("{part:?}"),
+        false => (*part).to_owned(),
+    };
     Change {
-        key: path.join("."),
+        key: path.iter().map(part).collect::<Vec<_>>().join("."),
         before: before.map(shown),
         after: after.map(shown),
     }

@@ -315,8 +315,8 @@ fn what_changed_since_the_edit_stays_when_it_is_taken_back() {
 fn toml() -> impl Strategy<Value = String> {
     let key = "(model|model_provider|name|\"base_url\"|'x y'|profile|[a-z]{1,4})";
     let scalar = prop_oneof![
-        "\"[ -!#-\\[\\]-~é]{0,6}\"",
-        "'[ -&(-~]{0,6}'",
+        "\"[ -!#-\\-/-\\[\\]-~é]{0,6}\"",
+        "'[ -&(-\\-/-~]{0,6}'",
         "\"\"\"\n[a\\]\\[=\n#]{0,9}\"\"\"",
         "(0|-1|0x1F|1_000|1\\.50|true|inf)",
         "\\[ 1, \\[\"a\"\\], # x\n \\]",

@@ -40,6 +40,8 @@ pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Dia
     service_check::check(document, settings, problems);
     sections(document, problems);
     super::accounts::check(document, settings, problems);
+    super::auth::check(document, settings, problems);
+    super::bootstrap::check(document, settings, problems);
 }
 
 fn entries<'d>(document: &'d Node, path: &[&str]) -> &'d [Entry] {
@@ -47,7 +49,7 @@ fn entries<'d>(document: &'d Node, path: &[&str]) -> &'d [Entry] {
     node.and_then(Node::entries).unwrap_or_default()
 }
 
-fn named<'d>(document: &'d Node, path: &[&str]) -> impl Iterator<Item = &'d Entry> {
+pub(super) fn named<'d>(document: &'d Node, path: &[&str]) -> impl Iterator<Item = &'d Entry> {
     entries(document, path)
         .iter()
         .filter(|entry| !entry.key.starts_with("_comment"))

@@ -6,6 +6,8 @@
 //! until [`Config::resolve`] is told where the file and the home directory are.
 
 mod accounts;
+mod auth;
+mod bootstrap;
 mod check;
 #[cfg(feature = "schema")]
 mod json_schema;
@@ -19,20 +21,22 @@ mod text;
 mod version3;
 
 pub use accounts::{Account, Accounts, Affinity, AnswerRule, Limits, Retry};
+pub use auth::{Auth, Provider, SignInMethod};
+pub use bootstrap::{BootstrapSettings, LiteLlmRelease, ProxyRelease};
 #[cfg(feature = "schema")]
 pub use json_schema::json_schema;
 pub use migrate::{Migration, migrate, migrate_with_proxy};
 pub use paths::{Base, resolve_document, resolve_path};
-pub use schema::{
-    Auth, Backoff, Credential, Credentials, Integration, Paths, Provider, Section, Settings,
-    SignInMethod,
-};
+pub use schema::{Backoff, Credential, Credentials, Integration, Paths, Section, Settings};
 pub use service::{
     Command, Condition, DependsOn, Drain, Factor, Flag, Liveness, LogMode, Logs, Need, OnLoss,
     OnPortConflict, OnSupervisorExit, Overlap, Part, Pattern, Program, Readiness, Restart,
     RestartBackoff, RestartPolicy, Service, SignalTo, Stop, StopSignal,
 };
-pub use text::{Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, ServiceName, UrlPath};
+pub use text::{
+    Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, RepositoryName, ServiceName, Sha256,
+    UrlPath, reachable,
+};
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{self, Node, Read, Value};

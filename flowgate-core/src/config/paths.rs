@@ -100,6 +100,16 @@ pub fn resolve_document(document: &mut Node, base: &Base<'_>) -> Result<(), Vec<
             format!("credentials.upstream.{}.file", entry.key)
         });
     }
+    for key in ["dir", "seal_key_file"] {
+        let file = document.get_mut("auth").and_then(|auth| auth.get_mut(key));
+        resolve(file, &|| format!("auth.{key}"));
+    }
+    let litellm = document
+        .get_mut("bootstrap")
+        .and_then(|node| node.get_mut("litellm"));
+    resolve(litellm.and_then(|node| node.get_mut("python")), &|| {
+        "bootstrap.litellm.python".to_owned()
+    });
     for entry in children(document.get_mut("services")) {
         let Some(command) = entry.value.get_mut("command") else {
             continue;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::guard::Policy;
 
 use super::accounts::Accounts;
+use super::auth::Auth;
+use super::bootstrap::BootstrapSettings;
 use super::service::Service;
 use super::text::{Duration, HttpUrl, Name, NonBlank, PathText, ServiceName};
 
@@ -38,6 +40,9 @@ pub struct Settings {
     /// How to sign in at providers.
     #[serde(default)]
     pub auth: Auth,
+    /// Where what the services run comes from.
+    #[serde(default)]
+    pub bootstrap: BootstrapSettings,
     /// Files that hold secrets; their permissions are watched.
     #[serde(default)]
     pub secret_files: Vec<PathText>,
@@ -241,45 +246,6 @@ impl<'de> Deserialize<'de> for Section {
 
         deserializer.deserialize_map(AnyMapping)
     }
-}
-
-/// How to sign in at providers.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// The providers, by name.
-    #[serde(default)]
-    pub providers: BTreeMap<Name, Provider>,
-}
-
-/// How to sign in at one provider.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Provider {
-    /// The kind of sign-in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<SignInMethod>,
-    /// Answers with the URL that the user opens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auth_url_endpoint: Option<HttpUrl>,
-    /// Answers whether the user has signed in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status_endpoint: Option<HttpUrl>,
-}
-
-/// A kind of sign-in.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum SignInMethod {
-    /// The user types a code at the provider.
-    DeviceCode,
-    /// Credentials of another program are taken over.
-    HeadlessImport,
-    /// The user opens a URL, and the status is polled.
-    OauthPoll,
 }
 
 /// What is written into the settings of clients.

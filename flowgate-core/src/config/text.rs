@@ -127,6 +127,15 @@ checked_text! {
     HttpUrl, http_url, extend("pattern" = r"^https?://[^\s/]+")
 }
 
+checked_text! {
+    /// A repository on a code host: `owner/name`.
+    RepositoryName, repository_name, extend("pattern" = r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")
+}
+checked_text! {
+    /// A SHA-256 in hexadecimal.
+    Sha256, sha256, extend("pattern" = r"^[0-9a-fA-F]{64}$")
+}
+
 impl PathText {
     /// A path that is known to be one.
     pub(super) fn constant(path: &'static str) -> Self {
@@ -147,6 +156,24 @@ fn name(name: &str) -> Result<(), String> {
         return Err("a name has no control characters".to_owned());
     }
     Ok(())
+}
+
+fn repository_name(text: &str) -> Result<(), String> {
+    let part = |part: &str| {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        !part.is_empty() && !matches!(part, "." | "..") && part.chars().all(good)
+    };
+    match text.split_once('/') {
+        Some((owner, name)) if part(owner) && part(name) => Ok(()),
+        _ => Err("expected a repository\nwrite it as `owner/name`".to_owned()),
+    }
+}
+
+fn sha256(text: &str) -> Result<(), String> {
+    if text.len() == 64 && text.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err("expected a SHA-256\nwrite its 64 hexadecimal digits".to_owned())
 }
 
 fn service_name(name: &str) -> Result<(), String> {
@@ -179,6 +206,22 @@ fn host(text: &str) -> Result<(), String> {
         return Err("this is not the name or address of a host".to_owned());
     }
     Ok(())
+}
+
+/// How a client on this machine reaches a server that listens on `host`, as it stands in a URL.
+///
+/// ```
+/// use flowgate_core::config::reachable;
+///
+/// assert_eq!(["0.0.0.0", "::", "::1", "localhost"].map(reachable), ["127.0.0.1", "[::1]", "[::1]", "localhost"]);
+/// ```
+pub fn reachable(host: &str) -> String {
+    match host {
+        "0.0.0.0" | "*" => "127.0.0.1".to_owned(),
+        "::" | "[::]" => "[::1]".to_owned(),
+        _ if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
+        _ => host.to_owned(),
+    }
 }
 
 fn url_path(text: &str) -> Result<(), String> {
@@ -289,6 +332,13 @@ mod tests {
         }
         assert!(http_url("https://h:1/x?q").is_ok());
         assert!(service_name("cliproxyapi_plus").is_ok());
+        assert_eq!(
+            bad(repository_name, &["a", "a/b/c", "/b", "../b", "a/ b"]),
+            0
+        );
+        assert!(repository_name("router-for-me/CLIProxyAPIPlus").is_ok());
+        assert_eq!(bad(sha256, &["", "abc", &"g".repeat(64)]), 0);
+        assert!(sha256(&"aB".repeat(32)).is_ok());
         assert!(
             Port::try_from(0).is_err()
                 && Port::try_from(65536).is_err()

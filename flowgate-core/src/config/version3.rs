@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::auth::Auth;
 use super::legacy::take;
-use super::schema::{Auth, Version};
+use super::schema::Version;
 use super::text::{Host, PathText, Port};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::yaml::{Entry, Node, Value, decode};

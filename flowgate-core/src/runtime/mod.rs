@@ -5,12 +5,25 @@
 
 mod activate;
 mod atomic;
+#[cfg(feature = "http")]
+mod auth;
+mod auth_dir;
 mod backup;
+#[cfg(feature = "http")]
+mod bootstrap;
 mod change;
 mod clients;
+#[cfg(feature = "http")]
+mod credentials;
+mod doctor;
 mod events;
 pub mod guard;
+#[cfg(feature = "http")]
+mod health;
+#[cfg(feature = "http")]
+mod http;
 mod load;
+mod machine;
 mod migrate;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
@@ -23,14 +36,29 @@ use std::path::{Path, PathBuf};
 
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
+#[cfg(feature = "http")]
+pub use auth::{sign_in, sign_in_blocking};
+#[cfg(feature = "http")]
+pub use bootstrap::{
+    Bootstrap, DEFAULT_VERSION, Installed, LITELLM_VERSION, Outcome as BootstrapOutcome, Progress,
+    REPOSITORY, Update, write_litellm_runner,
+};
 pub use change::{ChangeFiles, Repaired, repair_change};
 pub use clients::{ClientFile, apply_client, client_file, revert_client};
+#[cfg(feature = "http")]
+pub use credentials::{CredentialStore, StoredFile};
+pub use doctor::{Finding, Fix, Level, Patient, examine, fix};
 pub use events::{EVENT_LOG_BYTES, EVENT_LOG_KEEP, EventLog};
+#[cfg(feature = "http")]
+pub use health::{PROBE_TIMEOUT, check_health, check_health_blocking};
+#[cfg(feature = "http")]
+pub use http::HttpError;
 pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
-pub use secrets::{COMMAND_TIMEOUT, fetch_secrets};
+pub use secrets::{COMMAND_TIMEOUT, fetch_secret, fetch_secrets};
 pub use services::services;
 
+use self::auth_dir::auth_dir;
 use self::regular::NotRegular;
 use crate::diagnostic::Diagnostic;
 use crate::guard::install::InstallError;
@@ -87,6 +115,21 @@ pub enum Error {
     #[cfg(all(feature = "process", target_os = "linux"))]
     #[error(transparent)]
     Control(#[from] process::ControlError),
+    /// There is nothing to install, or it is not what it should be. What is installed is untouched.
+    #[error(transparent)]
+    Bootstrap(#[from] crate::bootstrap::Error),
+    /// Credentials of another program cannot be taken over.
+    #[error("`{}`: {error}", path.display())]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: crate::auth::Error,
+    },
+    /// A request had no answer, or a bad one.
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A file could not be read.
     #[error("cannot read `{}`: {reason}; {hint}", path.display())]
     Read {
@@ -124,7 +167,11 @@ impl Error {
             Self::Policy { error, .. } => error.code(),
             Self::Pack { error, .. } => error.code(),
             Self::Install { error, .. } => error.code(),
+            Self::Bootstrap(error) => error.code(),
             Self::Client { error, .. } => error.code(),
+            Self::Credential { error, .. } => error.code(),
+            #[cfg(feature = "http")]
+            Self::Http(error) => error.code(),
             Self::Read { .. } => "runtime.cannot_read",
             Self::Write { .. } => "runtime.cannot_write",
         }
@@ -144,7 +191,11 @@ impl Error {
         match self {
             #[cfg(all(feature = "process", target_os = "linux"))]
             Self::Supervise(_) | Self::Control(_) => true,
+            #[cfg(feature = "http")]
+            Self::Http(error) => !matches!(error, HttpError::BadUrl { .. }),
+            Self::Bootstrap(error) => !matches!(error, crate::bootstrap::Error::Platform { .. }),
             Self::Client { .. }
+            | Self::Credential { .. }
             | Self::Config(_)
             | Self::Install { .. }
             | Self::Pack { .. }

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 use super::plain;
 use super::regular::regular;
-use crate::config::Credential;
+use crate::config::{Config, Credential};
 use crate::profile::{CredentialProblem, Error, Profile, Secrets};
 
 /// How long a credential command may take, until its output is closed and it has ended.
@@ -58,8 +58,52 @@ pub fn fetch_secrets(profile: &Profile<'_>, directory: &Path) -> Result<Secrets,
     }
 }
 
+/// Fetches one secret of `credentials.upstream`. Commands run in the directory of the configuration
+/// file.
+///
+/// # Errors
+///
+/// [`Error::Credentials`] if it is not described or cannot be had; it is never shown.
+pub fn fetch_secret(config: &Config, name: &str) -> Result<SecretString, Error> {
+    let credential = config.settings().credentials.upstream.get(name);
+    let directory = config.file().map(Path::new).and_then(Path::parent);
+    let directory = directory.filter(|directory| !directory.as_os_str().is_empty());
+    let fetched = match credential {
+        Some(credential) => fetch(credential, directory.unwrap_or(Path::new("."))),
+        None => Err((
+            "the configuration does not describe it".to_owned(),
+            "add it under `credentials.upstream`".to_owned(),
+        )),
+    };
+    fetched.map_err(|(message, hint)| Error::Credentials {
+        problems: vec![CredentialProblem::new(name, message, hint)],
+    })
+}
+
 /// What is wrong, and what to do about it.
-type Problem = (String, String);
+pub(super) type Problem = (String, String);
+
+/// Whether a credential can be had, as far as that is seen without running a program for it.
+pub(super) fn look_at(credential: &Credential) -> Result<(), Problem> {
+    match credential {
+        Credential::Command(args) => {
+            let program = args.first().map(String::as_str).unwrap_or_default();
+            let on_path = || {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+            };
+            // A program with a path of its own is found from the configuration file's directory.
+            match program.contains('/') || on_path() {
+                true => Ok(()),
+                false => Err((
+                    format!("the program `{program}` is not on the `PATH`"),
+                    "install it, or name another".to_owned(),
+                )),
+            }
+        }
+        other => fetch(other, Path::new(".")).map(drop),
+    }
+}
 
 fn fetch(credential: &Credential, directory: &Path) -> Result<SecretString, Problem> {
     let (text, from) = match credential {
