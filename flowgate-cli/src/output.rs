@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Core(Box<runtime::Error>),
     /// What was asked for makes no sense: code, message, hint.
     Usage(&'static str, String, String),
+    /// The machine does not give what is needed: code, message, hint.
+    Environment(&'static str, String, String),
     /// The answer could not be printed.
     Print(io::Error),
 }
@@ -123,7 +125,9 @@ impl Output {
                     self.diagnostics(error.diagnostics())
                 }
                 Failure::Core(error) => self.error(&error.to_string(), ""),
-                Failure::Usage(_, message, hint) => self.error(message, hint),
+                Failure::Usage(_, message, hint) | Failure::Environment(_, message, hint) => {
+                    self.error(message, hint);
+                }
                 Failure::Print(error) => {
                     self.error(&format!("cannot print the answer: {error}"), "")
                 }
@@ -132,7 +136,7 @@ impl Output {
         match failure {
             Failure::Core(error) if error.is_environment() => Exit::Environment,
             Failure::Core(_) | Failure::Usage(..) => Exit::BadInput,
-            Failure::Print(_) => Exit::Environment,
+            Failure::Environment(..) | Failure::Print(_) => Exit::Environment,
         }
     }
 
@@ -169,7 +173,7 @@ impl Failure {
                 }
                 json
             }
-            Self::Usage(code, message, hint) => {
+            Self::Usage(code, message, hint) | Self::Environment(code, message, hint) => {
                 json!({ "code": code, "message": message, "hint": hint })
             }
             Self::Print(error) => {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod config;
+mod dev;
 mod guard;
 pub(crate) mod hook;
 mod init;
@@ -27,6 +28,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         }
         Command::Completions { shell } => completions(shell, output),
         Command::Accounts(command) => accounts::run(&command, output),
+        Command::Dev(command) => dev::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Integration(command) => integration::run(command, file, output),
         Command::Config(command) => match command {

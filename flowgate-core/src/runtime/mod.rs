@@ -3,10 +3,14 @@
 //! Each takes a decision of the pure modules and carries it out, or fetches what they need to
 //! decide.
 
+#[cfg(feature = "http")]
+pub mod accounts;
 mod activate;
 mod atomic;
 mod backup;
 mod clients;
+#[cfg(feature = "http")]
+pub mod dev_provider;
 pub mod guard;
 mod load;
 mod migrate;
