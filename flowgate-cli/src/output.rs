@@ -35,8 +35,8 @@ pub(crate) enum Failure {
     Core(Box<runtime::Error>),
     /// What was asked for makes no sense: code, message, hint.
     Usage(&'static str, String, String),
-    /// The machine, or a supervisor, does not do what was asked: code, message.
-    Machine(String, String),
+    /// The machine does not give what is needed: code, message, hint.
+    Environment(&'static str, String, String),
     /// The answer could not be printed.
     Print(io::Error),
 }
@@ -133,8 +133,9 @@ impl Output {
                     self.diagnostics(error.diagnostics())
                 }
                 Failure::Core(error) => self.error(&error.to_string(), ""),
-                Failure::Usage(_, message, hint) => self.error(message, hint),
-                Failure::Machine(_, message) => self.error(message, ""),
+                Failure::Usage(_, message, hint) | Failure::Environment(_, message, hint) => {
+                    self.error(message, hint);
+                }
                 Failure::Print(error) => {
                     self.error(&format!("cannot print the answer: {error}"), "")
                 }
@@ -143,7 +144,7 @@ impl Output {
         match failure {
             Failure::Core(error) if error.is_environment() => Exit::Environment,
             Failure::Core(_) | Failure::Usage(..) => Exit::BadInput,
-            Failure::Machine(..) | Failure::Print(_) => Exit::Environment,
+            Failure::Environment(..) | Failure::Print(_) => Exit::Environment,
         }
     }
 
@@ -180,10 +181,9 @@ impl Failure {
                 }
                 json
             }
-            Self::Usage(code, message, hint) => {
+            Self::Usage(code, message, hint) | Self::Environment(code, message, hint) => {
                 json!({ "code": code, "message": message, "hint": hint })
             }
-            Self::Machine(code, message) => json!({ "code": code, "message": message }),
             Self::Print(error) => {
                 json!({ "code": "cli.cannot_print", "message": error.to_string() })
             }

@@ -88,9 +88,10 @@ fn find(dir: &Path, names: &[String]) -> Result<Vec<Log>> {
 }
 
 fn failed(log: &Log, error: &io::Error) -> Failure {
-    Failure::Machine(
-        "cli.cannot_read".to_owned(),
+    Failure::Environment(
+        "cli.cannot_read",
         format!("cannot read `{}`: {error}", log.path.display()),
+        String::new(),
     )
 }
 

@@ -33,8 +33,8 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
         .block_on(future))
 }
 
-fn machine(code: &str, error: &impl ToString) -> Failure {
-    Failure::Machine(code.to_owned(), error.to_string())
+fn machine(code: &'static str, error: &impl ToString) -> Failure {
+    Failure::Environment(code, error.to_string(), String::new())
 }
 
 /// The configuration with its paths absolute, and the directory that its supervisor has.
