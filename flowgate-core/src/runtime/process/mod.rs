@@ -73,7 +73,7 @@ pub enum Error {
 
 impl Error {
     /// The stable name of this kind of error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Config(error) => error.code(),
             Self::Services(error) => error.code(),
