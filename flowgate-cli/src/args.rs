@@ -96,6 +96,13 @@ pub(crate) enum Command {
     },
     /// Show where the services stand. Exit code 1 if one of them does not work.
     Status,
+    /// Read the configuration again while services run: make the change whole, or put it all back.
+    /// Exit code 1 if it was put back.
+    Apply {
+        /// Say what would become of which service, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Start, stop and restart services of a supervisor that runs.
     #[command(subcommand)]
     Service(ServiceCommand),

@@ -46,6 +46,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         Command::Up { detach, services } => supervise::up(&file()?, detach, &services, output),
         Command::Down { force } => supervise::down(&file()?, force, output),
         Command::Status => supervise::status(&file()?, output),
+        Command::Apply { dry_run } => supervise::apply(&file()?, dry_run, output),
         Command::Service(command) => supervise::service(&file()?, command, output),
         Command::Logs {
             follow,

@@ -144,6 +144,11 @@ fn print_change(change: &Change, output: &mut Output) -> Result<()> {
 }
 
 pub(crate) fn set(file: &Path, name: &str, output: &mut Output) -> Result {
+    #[cfg(target_os = "linux")]
+    if let Some(answer) = super::supervise::change(file, Some(name), false)? {
+        let done = format!("profile {} is active", visible::one_line(name));
+        return super::supervise::outcome(&answer, &done, output);
+    }
     let config = runtime::resolve(&runtime::load(file)?)?;
     let activation = runtime::activate(&config, name, now())?;
     let name = visible::one_line(name);

@@ -52,7 +52,106 @@ pub(crate) fn up(file: &Path, detach: bool, names: &[String], output: &mut Outpu
     if detach {
         return up_detached(file, &dir, names, output);
     }
-    block_on(stay_up(services, &which, &dir, output))?
+    make_ready(&config, &services, &dir, output)?;
+    block_on(stay_up(&config, services, &which, &dir, output))?
+}
+
+/// A service that reads the configuration of the active profile needs one: if none is active, the
+/// first becomes it.
+fn make_ready(config: &Config, services: &Services, dir: &Path, output: &mut Output) -> Result<()> {
+    // A supervisor that runs looks after that itself.
+    if block_on(ask(dir, &Request::Status, PROMPT))?.is_ok() {
+        return Ok(());
+    }
+    let active = config.settings().paths.active_config();
+    let mut args = services.iter().flat_map(|spec| &spec.command.args);
+    let is_read = args.any(|arg| arg.contains(&active));
+    let is_there = runtime::active_profile(config)?.is_some() && Path::new(&active).exists();
+    if let Some(first) = config
+        .profile_names()
+        .next()
+        .filter(|_| is_read && !is_there)
+    {
+        runtime::activate(config, first, super::now())?;
+        output.note(format_args!(
+            "no profile was active: now `{}` is\n",
+            visible::one_line(first)
+        ));
+    }
+    Ok(())
+}
+
+/// What a supervisor that runs makes of a change of the configuration; `None` if there is none.
+pub(super) fn change(file: &Path, profile: Option<&str>, dry_run: bool) -> Result<Option<Value>> {
+    let (_, dir) = place(file)?;
+    let request = Request::Change {
+        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        profile: profile.map(str::to_owned),
+        dry_run,
+    };
+    match block_on(ask(&dir, &request, PATIENT))? {
+        Ok(answer) => Ok(Some(answer)),
+        Err(ControlError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Shows how a change ended. The answer is no if it was put back.
+pub(super) fn outcome(answer: &Value, done: &str, output: &mut Output) -> Result {
+    let committed = answer["outcome"] == "committed";
+    if output.is_json() {
+        output.json(answer)?;
+    } else if committed {
+        output.text(format_args!("{done}\n"))?;
+        plan(&answer["plan"], output)?;
+    } else {
+        let why = answer["why"].as_str().unwrap_or_default();
+        let why = visible::one_line(why);
+        output.text(format_args!("everything is as it was: {why}\n"))?;
+        if let Some(left) = answer["left"].as_str() {
+            output.text(format_args!(
+                "  but for this: {}\n",
+                visible::one_line(left)
+            ))?;
+        }
+    }
+    Ok(if committed { Exit::Done } else { Exit::No })
+}
+
+fn plan(plan: &Value, output: &mut Output) -> Result<()> {
+    for step in plan.as_array().into_iter().flatten() {
+        let text =
+            |key: &str| visible::one_line(step[key].as_str().unwrap_or_default()).into_owned();
+        let because = step["because"].as_array().into_iter().flatten();
+        let because: Vec<&str> = because.filter_map(Value::as_str).collect();
+        output.text(format_args!(
+            "  {:<12} {STRONG}{}{STRONG:#}  {DIM}{}{DIM:#}\n",
+            text("action"),
+            text("service"),
+            visible::one_line(&because.join(", "))
+        ))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn apply(file: &Path, dry_run: bool, output: &mut Output) -> Result {
+    let Some(answer) = change(file, None, dry_run)? else {
+        return Err(Failure::Machine(
+            "control.not_running".to_owned(),
+            "nothing is up; `flowgate up` starts it with the configuration as it is now".to_owned(),
+        ));
+    };
+    if !dry_run {
+        return outcome(&answer, "the configuration is in force", output);
+    }
+    if output.is_json() {
+        output.json(&answer)?;
+    } else if answer["plan"].as_array().is_none_or(Vec::is_empty) {
+        output.text(format_args!("nothing would change\n"))?;
+    } else {
+        plan(&answer["plan"], output)?;
+    }
+    Ok(Exit::Done)
 }
 
 fn selection(services: &Services, names: &[String]) -> Result<Selection> {
@@ -76,11 +175,18 @@ fn selection(services: &Services, names: &[String]) -> Result<Selection> {
 }
 
 /// Supervises until everything is down. The first Ctrl-C stops in order, the second at once.
-async fn stay_up(services: Services, which: &Selection, dir: &Path, output: &mut Output) -> Result {
+async fn stay_up(
+    config: &Config,
+    services: Services,
+    which: &Selection,
+    dir: &Path,
+    output: &mut Output,
+) -> Result {
     let signals = |kind| signal(kind).map_err(|error| machine("cli.signal", &error));
     let mut interrupted = signals(SignalKind::interrupt())?;
     let mut ended = signals(SignalKind::terminate())?;
     let running = Supervisor::new(services, RuntimeDir::new(dir)?)
+        .log(runtime::EventLog::new(config.settings().paths.log_file()))
         .start()
         .await?;
     let handle = running.handle();

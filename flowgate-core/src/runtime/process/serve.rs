@@ -1,17 +1,18 @@
 //! A supervisor that others can speak to, from the command line or another program.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::change::Change;
 use super::control::{Call, Client, Control, ControlError, Followed, Refusal};
 use super::dir::SOCKET;
 use super::supervisor::{Handle, Heard, Running};
 use super::{Error, Status};
-use crate::supervise::{Selection, ServiceId};
+use crate::supervise::{Limits, Selection, ServiceId};
 
 /// How many requests may wait for the supervisor.
 const REQUESTS: usize = 64;
@@ -37,6 +38,16 @@ pub enum Request {
     Restart {
         /// Their names.
         services: Vec<String>,
+    },
+    /// Make the services be what a configuration file says, and answer with the outcome when that
+    /// is done, or put back.
+    Change {
+        /// The file.
+        file: PathBuf,
+        /// The profile; `None` is the one that is active.
+        profile: Option<String>,
+        /// Only answer what that would mean for the services.
+        dry_run: bool,
     },
     /// Bring everything down and end.
     Shutdown {
@@ -84,6 +95,19 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             handle.shutdown(force);
             return call.answer(Ok(Value::Null));
         }
+        Request::Change {
+            file,
+            profile,
+            dry_run,
+        } => {
+            let handle = handle.clone();
+            tokio::spawn(async move {
+                let answer = change(&handle, &file, profile, dry_run).await;
+                let refusal = |error: Error| Refusal::new(error.code(), error.to_string());
+                call.answer(answer.map_err(refusal));
+            });
+            return;
+        }
         Request::Status => Vec::new(),
         Request::Start { services }
         | Request::Stop { services }
@@ -109,13 +133,29 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             Request::Start { .. } => handle.start(which.clone()),
             Request::Stop { .. } => handle.stop(which.clone()),
             Request::Restart { .. } => handle.restart(which.clone()),
-            Request::Status | Request::Shutdown { .. } | Request::Follow => {
+            Request::Status
+            | Request::Change { .. }
+            | Request::Shutdown { .. }
+            | Request::Follow => {
                 return call.answer(Ok(json!({ "services": known })));
             }
         }
         let status = handle.settled(&which).await;
         call.answer(Ok(json!({ "services": status })));
     });
+}
+
+async fn change(
+    handle: &Handle,
+    file: &Path,
+    profile: Option<String>,
+    dry_run: bool,
+) -> Result<Value, Error> {
+    let change = profile.map_or(Change::Reload, Change::Profile);
+    if dry_run {
+        return Ok(json!({ "plan": handle.plan(file, change).await? }));
+    }
+    Ok(json!(handle.change(file, change, Limits::default()).await?))
 }
 
 fn unknown(names: &[String], known: &[Status]) -> Option<Refusal> {
