@@ -30,17 +30,51 @@ class DeniedError extends FlowgateError {
   }
 }
 
-for (const Class of [FlowgateError, ConfigError, ProfileError, FileError, GuardError, DeniedError]) {
+class AccountsError extends FlowgateError {}
+
+class NoAccountError extends FlowgateError {
+  constructor(why, until, options) {
+    super(`no account can serve: ${why}`, { code: 'accounts.none', ...options })
+    this.why = why
+    this.until = until
+  }
+
+  get retryAfterMs() {
+    return this.until === undefined ? undefined : Math.max(this.until - Date.now(), 0)
+  }
+}
+
+const classes = [FlowgateError, ConfigError, ProfileError, FileError, GuardError, DeniedError, AccountsError, NoAccountError]
+for (const Class of classes) {
   Object.defineProperty(Class.prototype, 'name', { value: Class.name, configurable: true, writable: true })
 }
 
 /** The class of an error, by the first part of its code: the module it comes from. */
-const CLASSES = { config: ConfigError, profile: ProfileError, runtime: FileError, guard: GuardError }
+const CLASSES = { accounts: AccountsError, config: ConfigError, guard: GuardError, profile: ProfileError, runtime: FileError }
 
 /** Gives an error of the native half its class; leaves any other as it is. */
-function classify(error) {
+function withClass(error) {
   const Class = CLASSES[String(error?.code).split('.', 1)[0]]
   return Class ? new Class(error.message, error) : error
 }
 
-module.exports = { classify, ConfigError, DeniedError, FileError, FlowgateError, GuardError, ProfileError }
+function attempt(call) {
+  try {
+    return call()
+  } catch (error) {
+    throw withClass(error)
+  }
+}
+
+module.exports = {
+  AccountsError,
+  attempt,
+  ConfigError,
+  DeniedError,
+  FileError,
+  FlowgateError,
+  GuardError,
+  NoAccountError,
+  ProfileError,
+  withClass,
+}

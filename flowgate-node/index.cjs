@@ -3,17 +3,21 @@
 const { exec } = require('node:child_process')
 const { homedir } = require('node:os')
 const { isAbsolute, resolve } = require('node:path')
-const { fileURLToPath } = require('node:url')
 const { promisify } = require('node:util')
 
+const { classify, ClassifyRules, Lease, Pool } = require('./accounts.cjs')
+const { filePath, string, strings, wrongType, wrongValue } = require('./arguments.cjs')
 const {
-  classify,
+  AccountsError,
+  attempt,
   ConfigError,
   DeniedError,
   FileError,
   FlowgateError,
   GuardError,
+  NoAccountError,
   ProfileError,
+  withClass,
 } = require('./errors.cjs')
 const native = require('./native.cjs')
 
@@ -239,21 +243,13 @@ function jsonSchema() {
   return JSON.parse(native.JSON_SCHEMA)
 }
 
-function attempt(call) {
-  try {
-    return call()
-  } catch (error) {
-    throw classify(error)
-  }
-}
-
 async function settle(start, { signal } = {}) {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('`signal` must be an AbortSignal')
   signal?.throwIfAborted()
   try {
     return await (signal ? unlessAborted(start(), signal) : start())
   } catch (error) {
-    throw classify(error)
+    throw withClass(error)
   }
 }
 
@@ -271,35 +267,12 @@ async function unlessAborted(promise, signal) {
   }
 }
 
-function filePath(path) {
-  if (path instanceof URL) return fileURLToPath(path)
-  return string('path', path)
-}
-
-function string(name, value) {
-  // The value stays out of the message: it may be a secret.
-  if (typeof value !== 'string') throw wrongType(`\`${name}\` must be a string`)
-  return value
-}
-
-function strings(name, values) {
-  // Read once, for what is checked must be what is used.
-  const texts = Array.isArray(values) ? Array.from(values) : undefined
-  if (!texts?.every((text) => typeof text === 'string')) throw wrongType(`\`${name}\` must be an array of strings`)
-  return texts
-}
-
-function wrongType(message) {
-  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
-}
-
-function wrongValue(message) {
-  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
-}
-
 module.exports = {
+  AccountsError,
   activate,
   activeProfile,
+  classify,
+  ClassifyRules,
   Config,
   ConfigError,
   DeniedError,
@@ -308,8 +281,11 @@ module.exports = {
   Guard,
   GuardError,
   jsonSchema,
+  Lease,
   merge,
   migrate,
+  NoAccountError,
+  Pool,
   Profile,
   ProfileError,
   resolvePath,

@@ -381,6 +381,290 @@ export declare class Guard {
   exec(command: string, options?: ExecOptions & { encoding?: BufferEncoding }): Promise<{ stdout: string; stderr: string }>
 }
 
+/** What kind of answer a provider gave. */
+export type Class =
+  | 'ok'
+  | 'client_cancelled'
+  | 'request_fault'
+  | 'entitlement'
+  | 'windowless'
+  | 'rate'
+  | 'quota'
+  | 'concurrency'
+  | 'overloaded'
+  | 'auth'
+  | 'auth_dead'
+  | 'payment'
+  | 'forbidden'
+  | 'challenge'
+  | 'model_unsupported'
+  | 'not_found'
+  | 'timeout'
+  | 'server_error'
+  | 'network'
+  | 'unknown'
+
+/** Whom an answer is about. */
+export type AnswerScope = 'none' | 'request' | 'model' | 'account' | 'egress' | 'provider'
+
+/** What to do with the request: nothing, give the answer to the caller, try another account, refresh the credential first. */
+export type Action = 'done' | 'stop' | 'next' | 'refresh'
+
+/** How an exchange ended without an answer. */
+export type Transport = 'cancelled' | 'connect' | 'eof' | 'reset' | 'timeout'
+
+/** Headers of an answer: those of `fetch`, of Node, a `Map`, an object, or pairs. */
+export type AnswerHeaders =
+  | Iterable<readonly [name: string, value: string]>
+  | { readonly [name: string]: string | readonly string[] | number | null | undefined }
+
+/** What came back from a provider, or how it failed to. */
+export interface Answer {
+  readonly status?: number | null | undefined
+  readonly headers?: AnswerHeaders | null | undefined
+  /** At least its first 16 KB. */
+  readonly body?: string | Uint8Array | null | undefined
+  readonly transport?: Transport | null | undefined
+}
+
+/** What an answer means, for whom, and what to do. */
+export interface Classification {
+  class: Class
+  scope: AnswerScope
+  action: Action
+  /** How long the provider asks to wait, in milliseconds, where it says so. */
+  cooldownMs: number | null
+}
+
+/** Which answers a rule is about (what is left out always holds), and what they mean. */
+export interface ClassifyRule {
+  readonly provider?: string
+  readonly status?: readonly number[]
+  /** What the body has in it, in any case. */
+  readonly contains?: string
+  /** A regular expression that the body matches, in any case. */
+  readonly matches?: string
+  readonly class?: Class
+  readonly scope?: AnswerScope
+  readonly action?: Action
+  readonly cooldown_ms?: number
+}
+
+/** What a user knows better than the tables. Throws an {@link AccountsError} for a rule that cannot be used. */
+export declare class ClassifyRules {
+  constructor(rules: readonly ClassifyRule[])
+  #private
+}
+
+/**
+ * Says what an answer of a provider means, for whom, and when to come back. Every answer has a meaning.
+ *
+ * `provider` is `"openai"`, `"azure"`, `"anthropic"`, `"codex"`, `"gemini"`, `"openrouter"` or any other name;
+ * `now`, in milliseconds since 1970, is what moments are read against.
+ */
+export declare function classify(
+  provider: string,
+  answer?: Answer & { readonly rules?: ClassifyRules | undefined; readonly now?: number },
+): Classification
+
+/** An account, as a pool is told of it. It holds no secret: find the credential by the id. */
+export interface Account {
+  /** Its name, unique in the pool. */
+  readonly id: string
+  /** Accounts of one provider are overloaded together, and answer alike. */
+  readonly provider?: string
+  /** Accounts of a lower tier serve first. */
+  readonly tier?: number
+  /** Its share beside the others of its tier; else 1. */
+  readonly weight?: number
+  /** How many requests may be under way. */
+  readonly max_inflight?: number | null
+  /** The models that it serves; else all. */
+  readonly models?: readonly string[]
+  /** The project or organisation whose quota it shares. */
+  readonly group?: string | null
+  readonly enabled?: boolean
+  /** Something that changes with the credential. */
+  readonly revision?: number
+}
+
+/** Which of the accounts that may serve a request does. */
+export type Strategy =
+  | 'auto'
+  | 'round_robin'
+  | 'weighted'
+  | 'fill_first'
+  | 'drain_soonest'
+  | 'least_inflight'
+  | 'lru'
+
+/** How a pool behaves; what is left out is as `flowgate_core::accounts::Settings` has it. */
+export interface PoolSettings {
+  readonly strategy?: Strategy
+  readonly [setting: string]: unknown
+}
+
+/** What is asked for. */
+export interface LeaseOptions extends Abortable {
+  readonly model?: string
+  /** A conversation, which stays with its account as long as that can serve. */
+  readonly session?: string
+  /** About how many tokens the request will take. */
+  readonly tokens?: number
+  /** How long to wait for an account, in milliseconds; else 30,000. */
+  readonly timeoutMs?: number
+}
+
+/** What is asked for, over all the times that it is sent; `timeoutMs` is for all of them together. */
+export interface AttemptOptions extends LeaseOptions {
+  /** Refreshes the credential of an account that was refused, for one caller at a time; answers whether it did. */
+  readonly refresh?: (id: string) => unknown
+}
+
+/** What a pool made of an answer. */
+export interface PoolVerdict {
+  /** The account; `null` if the lease had been taken back, and nothing changed. */
+  account: string | null
+  class: Class
+  action: Action
+  /** Until when the account, the model or the provider is left alone because of it, in milliseconds since 1970. */
+  until: number | null
+  /** Whether the request was served. */
+  served: boolean
+}
+
+/** An account, seen by a request: whether it could serve, and if not, why and until when. */
+export interface Candidate {
+  id: string
+  tier: number
+  standing: 'eligible' | 'probe' | 'waiting' | 'busy' | 'excluded'
+  lifecycle: 'active' | 'needs_refresh' | 'dead'
+  why?: string
+  until?: number
+  class?: Class
+  /** Whether the session of the request is warm here. */
+  warm: boolean
+  /** About 0 if it is fresh, about 1 if it is used up. */
+  pressure: number
+  inflight: number
+  maxInflight?: number
+  requests?: { level: number; limit: number }
+  tokens?: { level: number; limit: number }
+  /** Whether the quota was learned from refusals. */
+  guessed: boolean
+}
+
+/** Something that happened in a pool. */
+export interface PoolEvent {
+  /** Milliseconds since 1970. */
+  at: number
+  /** Such as `"cooled"`, `"recovered"`, `"died"`. */
+  event: string
+  account?: string | null
+  model?: string | null
+  provider?: string | null
+  class?: Class
+  until?: number
+  [more: string]: unknown
+}
+
+/**
+ * The right to send one request with one account, and the duty to say how it went.
+ *
+ * Given back without a report, it says nothing about the account.
+ */
+export declare class Lease {
+  private constructor()
+  #private
+
+  /** The account: find its credential by this id. */
+  readonly account: string
+
+  /** What the pool made of the answer, once it was reported. */
+  readonly verdict: PoolVerdict | undefined
+
+  /** Says how the request went. Throws if that was said before. `tokens` is how many it really took. */
+  report(
+    status?: number | null,
+    headers?: AnswerHeaders | null,
+    body?: string | Uint8Array | null,
+    options?: { readonly transport?: Transport | undefined; readonly tokens?: number | undefined },
+  ): PoolVerdict
+
+  /** Says what the first bytes of an answer say, while its end may be minutes away. */
+  onHeaders(status: number, headers?: AnswerHeaders | null): void
+
+  /** Gives it back, unless it was reported. */
+  release(): void
+
+  /** For `using`: {@link release}. */
+  [Symbol.dispose](): void
+}
+
+/**
+ * Which account serves the next request. It holds no secret, opens no file and no socket.
+ *
+ * @example
+ * const pool = new Pool([{ id: 'a', provider: 'openai' }, { id: 'b', provider: 'openai' }])
+ * const response = await pool.attempts({ model: 'gpt-5' }, async (lease) => {
+ *   const response = await fetch(url, { headers: { authorization: `Bearer ${keys[lease.account]}` } })
+ *   lease.report(response.status, response.headers, await response.clone().text())
+ *   return response
+ * })
+ */
+export declare class Pool {
+  /**
+   * `state` is what {@link snapshot} returned before: what was learned then counts for the accounts that are
+   * still there. Throws an {@link AccountsError} if an account, a setting or the state cannot be used.
+   */
+  constructor(
+    accounts?: readonly Account[],
+    options?: { readonly settings?: PoolSettings; readonly rules?: ClassifyRules | undefined; readonly state?: string | undefined },
+  )
+  #private
+
+  /**
+   * A lease, which is waited for if need be. Rejects with a {@link NoAccountError} if no account can serve in
+   * time, and with the reason of `signal`. Report it, or give it back (`using` does).
+   */
+  lease(options?: LeaseOptions): Promise<Lease>
+
+  /**
+   * Calls `use` with a lease, and gives it back afterwards. An error of the network is reported by itself.
+   */
+  lease<T>(options: LeaseOptions | undefined, use: (lease: Lease) => T | PromiseLike<T>): Promise<T>
+
+  /**
+   * Calls `send` with one lease after another until the request is served or trying again is of no use. Each call
+   * reports its lease; an error of the network is reported by itself, and is not the end while there is hope.
+   * Resolves to the last answer, and rejects with the last error if that came last.
+   */
+  attempts<T>(options: AttemptOptions | undefined, send: (lease: Lease) => T | PromiseLike<T>): Promise<T>
+
+  /** Adds an account, or changes the one of that id; a new `revision` means a new credential. */
+  upsert(account: Account): void
+  /** Removes an account; false if there is none of this id. */
+  remove(id: string): boolean
+  /** Lets an account serve, or not; false if there is none of this id. */
+  setEnabled(id: string, enabled: boolean): boolean
+  /** Forgets every failure of an account; false if there is none of this id. */
+  reset(id: string): boolean
+  /** Learns from what a usage endpoint of the provider answered; false if it is none that is known. */
+  observeUsage(id: string, body: string): boolean
+  /** The ids of the accounts. */
+  get accounts(): string[]
+  /** How many requests are under way. */
+  get inflight(): number
+  /** Takes back the permits of which nothing was heard for too long; answers how many. */
+  expire(): number
+  /** All that the pool has learned, as JSON text: to continue after a restart. No secret is in it. */
+  snapshot(): string
+  /** Says of every account whether it could serve a request, and if not, why and until when. */
+  explain(options?: { readonly model?: string; readonly session?: string; readonly tokens?: number }): Candidate[]
+  /** What happened since the last call, oldest first; at most the last 1,024 events are kept. */
+  drainEvents(): PoolEvent[]
+}
+
 /** The JSON Schema of the configuration, for editors and validators. */
 export declare function jsonSchema(): { [key: string]: unknown }
 
@@ -421,4 +705,19 @@ export declare class DeniedError extends FlowgateError {
 
   /** The verdict, `"ask"` or `"deny"`. */
   verdict: Verdict
+}
+
+/** A pool cannot be made: an account, a setting, a rule or a snapshot is not right. */
+export declare class AccountsError extends FlowgateError {}
+
+/** No account can serve a request in time: `"accounts.none"`. */
+export declare class NoAccountError extends FlowgateError {
+  constructor(why: string, until?: number, options?: { cause?: unknown })
+
+  /** Such as `"cooldown"`, `"budget"`, `"concurrency"` or `"empty"`. */
+  why: string
+  /** When one can, in milliseconds since 1970, if nothing else happens; else never. */
+  until: number | undefined
+  /** How long until then, in milliseconds. */
+  get retryAfterMs(): number | undefined
 }

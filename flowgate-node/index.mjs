@@ -1,8 +1,11 @@
 import api from './index.cjs'
 
 export const {
+  AccountsError,
   activate,
   activeProfile,
+  classify,
+  ClassifyRules,
   Config,
   ConfigError,
   DeniedError,
@@ -11,8 +14,11 @@ export const {
   Guard,
   GuardError,
   jsonSchema,
+  Lease,
   merge,
   migrate,
+  NoAccountError,
+  Pool,
   Profile,
   ProfileError,
   resolvePath,

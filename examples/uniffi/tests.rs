@@ -189,7 +189,7 @@ fn surface(swift: &str) -> String {
 /// Kind and name of everything that the sources export.
 fn exports() -> Vec<(&'static str, String)> {
     let mut exports = Vec::new();
-    let sources = ["config", "error", "guard", "mod", "values"];
+    let sources = ["accounts", "config", "error", "guard", "mod", "values"];
     for file in sources {
         let source = fs::read_to_string(path(&format!("flowgate-core/src/ffi/{file}.rs"))).unwrap();
         for line in source.lines().map(str::trim) {

@@ -9,6 +9,18 @@ import flowgate
 DATA = Path(__file__).parents[2] / "flowgate-core/testdata"
 VECTORS = json.loads((DATA / "vectors.json").read_text(encoding="utf-8"))
 GUARD = json.loads((DATA / "guard_vectors.json").read_text(encoding="utf-8"))
+ACCOUNTS = json.loads((DATA / "accounts_vectors.json").read_text(encoding="utf-8"))
+NOW = 1_700_000_000_000
+
+
+def answer_of(vector):
+    transport = vector["transport"]
+    return flowgate.ProviderAnswer(
+        status=vector["status"],
+        headers=vector["headers"],
+        body=vector["body"],
+        transport=transport and flowgate.Transport[transport.upper()],
+    )
 
 
 class Vectors(unittest.TestCase):
@@ -82,6 +94,46 @@ class Vectors(unittest.TestCase):
         with self.assertRaises(flowgate.FlowgateError.GuardError) as raised:
             flowgate.Guard("packs: [nothing]")
         self.assertEqual(raised.exception.code, "guard.policy.unknown")
+
+    def test_classify(self):
+        for vector in ACCOUNTS:
+            with self.subTest(vector["name"]):
+                found = flowgate.classify(vector["provider"], answer_of(vector), NOW)
+                self.assertEqual(
+                    [found.kind, found.scope, found.action, found.cooldown_ms],
+                    [
+                        flowgate.Class[vector["class"].upper()],
+                        flowgate.AnswerScope[vector["scope"].upper()],
+                        flowgate.Action[vector["action"].upper()],
+                        vector["cooldown_ms"],
+                    ],
+                )
+
+    def test_a_refused_account_rests_and_another_serves(self):
+        accounts = json.dumps([{"id": id, "provider": "openai"} for id in "ab"])
+        settings = '{"strategy": "fill_first", "jitter": false}'
+        pool = flowgate.Pool(accounts, settings, now=NOW)
+        first = pool.pick(NOW, "m")
+        refused = flowgate.ProviderAnswer(status=429, headers={"retry-after": "20"})
+        verdict = pool.report(NOW, first.permit, refused)
+        self.assertEqual((verdict.account, verdict.until), ("a", NOW + 20_000))
+        self.assertIsNone(pool.report(NOW, first.permit, refused).account)
+        second = pool.pick(NOW, "m", exclude=["nobody"])
+        self.assertEqual(second.account, "b")
+        served = flowgate.ProviderAnswer(status=200)
+        self.assertEqual(pool.report(NOW, second.permit, served).kind, flowgate.Class.OK)
+        [event] = json.loads(pool.drain_events())
+        self.assertEqual((event["event"], event["account"]), ("cooled", "a"))
+        again = flowgate.Pool(accounts, settings, state=pool.snapshot(), now=NOW)
+        standings = [c["standing"] for c in json.loads(again.explain(NOW))]
+        self.assertEqual(standings, ["waiting", "eligible"])
+        self.assertEqual(pool.next_deadline(), NOW + 20_000)
+        again.set_enabled(NOW, "b", False)
+        waits = again.pick(NOW, "m")
+        self.assertEqual((waits.until, waits.why), (NOW + 20_000, flowgate.Why.COOLDOWN))
+        with self.assertRaises(flowgate.FlowgateError.AccountsError) as raised:
+            flowgate.Pool('[{"name": "a"}]', now=NOW)
+        self.assertEqual(raised.exception.code, "accounts.invalid")
 
 
 if __name__ == "__main__":

@@ -67,3 +67,23 @@ GUARD.each do |vector|
   equal(name_of(Flowgate::Decision, verdict.decision), vector['decision'], vector['name'])
   equal(verdict.rule, vector['rule'], vector['name'])
 end
+
+ACCOUNTS = JSON.parse(File.read("#{DATA}/accounts_vectors.json"))
+NOW = 1_700_000_000_000
+
+ACCOUNTS.each do |vector|
+  transport = vector['transport']
+  answer = Flowgate::ProviderAnswer.new(
+    status: vector['status'], headers: vector['headers'], body: vector['body'],
+    transport: transport && Flowgate::Transport.const_get(transport.upcase)
+  )
+  found = Flowgate.classify(vector['provider'], answer, NOW)
+  equal(name_of(Flowgate::Class, found.kind), vector['class'], vector['name'])
+  equal(found.cooldown_ms, vector['cooldown_ms'], vector['name'])
+end
+
+pool = Flowgate::Pool.new('[{"id": "a"}, {"id": "b"}]', '{"strategy": "fill_first", "jitter": false}', nil, NOW)
+first = pool.pick(NOW, 'm')
+refused = Flowgate::ProviderAnswer.new(status: 429, headers: { 'retry-after' => '20' })
+equal(pool.report(NOW, first.permit, refused).account, 'a', 'report')
+equal(pool.pick(NOW, 'm').account, 'b', 'pick')

@@ -10,6 +10,7 @@
     reason = "the types are reached from JavaScript only, which has no `{:?}`"
 )]
 
+mod accounts;
 mod config;
 mod document;
 mod error;

@@ -125,3 +125,34 @@ export function refuses(config: Config): void {
   // @ts-expect-error: null must be considered
   activeProfile(config).currentProfile
 }
+
+// Accounts.
+import { AccountsError, classify, ClassifyRules, Lease, NoAccountError, Pool, type Candidate, type Classification, type PoolVerdict } from 'flowgate'
+
+const rules: ClassifyRules = new ClassifyRules([{ status: [418], class: 'overloaded' }])
+const meaning: Classification = classify('openai', { status: 429, headers: new Headers(), body: new Uint8Array(), rules })
+const shortest: Classification = classify('openai')
+void [meaning.cooldownMs?.toFixed(), shortest.class === 'rate']
+// @ts-expect-error: no such kind of answer
+void (meaning.class === 'bad')
+const pool = new Pool([{ id: 'a', provider: 'openai', max_inflight: 2 }], { settings: { strategy: 'lru', jitter: false }, rules })
+// @ts-expect-error: an account has an id
+new Pool([{ provider: 'openai' }])
+{
+  using lease: Lease = await pool.lease({ model: 'gpt-5', session: 's', signal: AbortSignal.timeout(5) })
+  const verdict: PoolVerdict = lease.report(200, { 'x-a': ['1', '2'] }, 'text', { tokens: 5 })
+  void verdict.until?.toFixed()
+}
+const length: number = await pool.lease({}, (lease) => lease.account.length)
+const status: number = await pool.attempts({ refresh: async (id: string) => id !== '' }, async (lease) => {
+  const response = await fetch('http://localhost', { headers: { authorization: lease.account } })
+  lease.report(response.status, response.headers, await response.text())
+  return response.status
+})
+const candidates: Candidate[] = pool.explain({ model: 'gpt-5' })
+void [length, status, candidates[0]?.standing === 'busy', pool.drainEvents()[0]?.event]
+// @ts-expect-error: leases come from a pool
+new Lease()
+if (Math.random() > 1) throw new NoAccountError('empty')
+const accountsError: unknown = new AccountsError('no', { code: 'accounts.invalid' })
+if (accountsError instanceof NoAccountError) void accountsError.retryAfterMs?.toFixed()

@@ -441,10 +441,7 @@ impl Pool {
         let events: Vec<serde_json::Value> = {
             let mut pool = self.lock();
             let events: Vec<_> = pool.drain_events().collect();
-            events
-                .iter()
-                .map(|event| with_names(&pool, event))
-                .collect()
+            events.iter().map(|event| event.named(&pool)).collect()
         };
         to_py(py, &events)
     }
@@ -622,28 +619,6 @@ impl PoolVerdict {
             "<flowgate.PoolVerdict {class} account={account} action={action}>"
         ))
     }
-}
-
-/// An event with the names that its numbers stand for.
-fn with_names(pool: &accounts::Pool, event: &accounts::Event) -> serde_json::Value {
-    let mut json = serde_json::to_value(event).unwrap_or_default();
-    let Some(fields) = json.as_object_mut() else {
-        return json;
-    };
-    if let Some(slot) = fields.shift_remove("slot") {
-        let slot = serde_json::from_value::<Slot>(slot).ok();
-        let id = slot.and_then(|slot| pool.id(slot));
-        fields.insert("account".to_owned(), id.into());
-    }
-    let number = |value: &serde_json::Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
-    if let Some(model) = fields.get_mut("model") {
-        *model = number(model).and_then(|n| pool.model_name(n)).into();
-    }
-    if let Some(provider) = fields.get_mut("provider") {
-        let provider_number = number(provider).and_then(|n| u16::try_from(n).ok());
-        *provider = provider_number.and_then(|n| pool.provider_name(n)).into();
-    }
-    json
 }
 
 fn restore(settings: Settings, text: &str) -> PyResult<accounts::Pool> {

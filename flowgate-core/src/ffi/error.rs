@@ -1,6 +1,7 @@
 //! The one error type of the foreign languages.
 
 use super::{Diagnostic, diagnostics};
+use crate::accounts::SnapshotError;
 use crate::guard::{PackError, PolicyError};
 use crate::{config, profile};
 
@@ -10,6 +11,14 @@ use crate::{config, profile};
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error, uniffi::Error)]
 #[non_exhaustive]
 pub enum FlowgateError {
+    /// A pool cannot be made: an account, a setting or a snapshot is not right.
+    #[error("{reason}")]
+    AccountsError {
+        /// Stable name, such as `accounts.invalid`.
+        code: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A document has mistakes.
     #[error("{reason}")]
     ConfigError {
@@ -36,6 +45,15 @@ pub enum FlowgateError {
         /// All that is wrong.
         reason: String,
     },
+}
+
+impl From<SnapshotError> for FlowgateError {
+    fn from(error: SnapshotError) -> Self {
+        Self::AccountsError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 impl From<config::Error> for FlowgateError {

@@ -22,6 +22,7 @@ impl Guard {
             Some(text) => Policy::from_yaml(&text)?,
             None => Policy::default(),
         };
+        policy.embedded()?;
         Ok(Self(guard::Guard::new(&policy, packs)?))
     }
 

@@ -4,11 +4,13 @@
 //! the core, values that borrow or count in `usize` have a twin in [`values`], and documents cross
 //! as JSON text. Everything else is exported where it is defined. Nothing is decided here.
 
+mod accounts;
 mod config;
 mod error;
 mod guard;
 mod values;
 
+pub use accounts::{Classification, Pick, Pool, PoolVerdict, ProviderAnswer, classify};
 pub use config::{Config, Profile};
 pub use error::FlowgateError;
 pub use guard::Guard;

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::Class;
 use super::account::Slot;
@@ -16,6 +17,30 @@ pub struct Event {
     /// What.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// The event as JSON, with the names that its numbers stand for: `account`, `model`, `provider`.
+    pub fn named(&self, pool: &super::Pool) -> Value {
+        let mut json = serde_json::to_value(self).unwrap_or_default();
+        let Some(fields) = json.as_object_mut() else {
+            return json;
+        };
+        if let Some(slot) = fields.shift_remove("slot") {
+            let slot = Slot::deserialize(slot).ok();
+            let id = slot.and_then(|slot| pool.id(slot));
+            fields.insert("account".to_owned(), id.into());
+        }
+        if let Some(model) = fields.get_mut("model") {
+            let number = u32::deserialize(&*model).ok();
+            *model = number.and_then(|number| pool.model_name(number)).into();
+        }
+        if let Some(provider) = fields.get_mut("provider") {
+            let number = u16::deserialize(&*provider).ok();
+            *provider = number.and_then(|number| pool.provider_name(number)).into();
+        }
+        json
+    }
 }
 
 /// What happened.
