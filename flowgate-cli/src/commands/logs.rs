@@ -36,7 +36,10 @@ pub(crate) fn logs(
             print(log, &line, output)?;
         }
     }
-    while follow {
+    if !follow {
+        return Ok(Exit::Done);
+    }
+    loop {
         let mut quiet = true;
         for log in &mut logs {
             for line in new_lines(log)? {
@@ -48,7 +51,6 @@ pub(crate) fn logs(
             std::thread::sleep(PAUSE);
         }
     }
-    Ok(Exit::Done)
 }
 
 fn find(dir: &Path, names: &[String]) -> Result<Vec<Log>> {

@@ -136,9 +136,10 @@ fn plan(plan: &Value, output: &mut Output) -> Result<()> {
 
 pub(crate) fn apply(file: &Path, dry_run: bool, output: &mut Output) -> Result {
     let Some(answer) = change(file, None, dry_run)? else {
-        return Err(Failure::Machine(
-            "control.not_running".to_owned(),
-            "nothing is up; `flowgate up` starts it with the configuration as it is now".to_owned(),
+        return Err(Failure::Environment(
+            "control.not_running",
+            "nothing is up".to_owned(),
+            "`flowgate up` starts it with the configuration as it is now".to_owned(),
         ));
     };
     if !dry_run {

@@ -149,7 +149,7 @@ fn write_journal(path: &Path, journal: &Journal) -> Result<(), Error> {
     }])
 }
 
-fn each(targets: &[PathBuf], step: impl Fn(&PathBuf) -> io::Result<()>) -> Result<(), Error> {
+fn each(targets: &[PathBuf], step: impl Fn(&Path) -> io::Result<()>) -> Result<(), Error> {
     for target in targets {
         step(target).map_err(|error| Error::write(target, &error))?;
         // What was renamed or removed is on disk only when its directory is.
@@ -243,12 +243,12 @@ fn write(path: &Path, content: &[u8], permissions: Option<&Permissions>) -> io::
     file.sync_all()
 }
 
-fn place(target: &PathBuf) -> io::Result<()> {
+fn place(target: &Path) -> io::Result<()> {
     fs::rename(beside(target, Beside::Next)?, behind_link(target)?)
 }
 
 /// Puts back what was there. What was put back already has nothing beside it any more and stays.
-fn restore(target: &PathBuf) -> io::Result<()> {
+fn restore(target: &Path) -> io::Result<()> {
     let before = beside(target, Beside::Before)?;
     if before.symlink_metadata().is_ok() {
         return fs::rename(before, behind_link(target)?);
@@ -261,7 +261,7 @@ fn restore(target: &PathBuf) -> io::Result<()> {
     Ok(())
 }
 
-fn discard(target: &PathBuf) -> io::Result<()> {
+fn discard(target: &Path) -> io::Result<()> {
     for what in [Beside::Next, Beside::Before, Beside::Absent] {
         remove(&beside(target, what)?)?;
     }
