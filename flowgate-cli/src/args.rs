@@ -1,12 +1,15 @@
 //! The commands and their options. The doc comments are the help texts.
 
 use std::env;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flowgate_core::accounts::Transport;
 use flowgate_core::clients::Client;
+use flowgate_core::config::Duration;
 use flowgate_core::guard::hook::Agent;
 
 /// The control layer for AI coding agents: guard the commands they run, check a configuration, see
@@ -117,6 +120,9 @@ pub(crate) enum Command {
     Health(crate::commands::health::HealthArgs),
     /// Look for what is wrong with the installation; nothing is changed. Exit code 1 if something is.
     Doctor(crate::commands::health::DoctorArgs),
+    /// Try things out without keys.
+    #[command(subcommand)]
+    Dev(DevCommand),
     /// Print the completions of a shell.
     Completions {
         /// The shell.
@@ -310,6 +316,76 @@ fn header(text: &str) -> Result<(String, String), String> {
 fn transport(name: &str) -> Result<Transport, String> {
     serde_json::from_value(name.into())
         .map_err(|_| "it is one of cancelled, connect, eof, reset and timeout".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DevCommand {
+    /// Pretend to be a provider: the HTTP of OpenAI and Anthropic, with limits, refusals and
+    /// outages. Prints where it listens; SIGTERM lets it finish what is under way, and ends it.
+    ///
+    /// A socket that is handed over (LISTEN_FDS) is used instead of the port. The script is YAML or
+    /// JSON, for example:
+    ///
+    ///     limits: { requests_per_minute: 60, burst: 2s, max_inflight: 4 }
+    ///     keys:
+    ///       - { key: good }
+    ///       - { key: gone, state: revoked }
+    ///       - { key: plan, limits: { window: { tokens: 5000, length: 5h } } }
+    ///     outages:
+    ///       - { from: 10s, until: 20s, fault: overloaded }
+    #[command(verbatim_doc_comment)]
+    Provider(ProviderArgs),
+}
+
+/// How to pretend.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProviderArgs {
+    /// The address to listen at.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen at; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// What it calls itself in its answers. Default: `dev`.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The script; the options come over it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// How many requests a minute each key may send.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) requests_per_minute: Option<NonZeroU32>,
+    /// How many tokens a minute each key may use.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) tokens_per_minute: Option<NonZeroU32>,
+    /// How much of a minute may be used at once, such as `2s`. Default: all of it.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) burst: Option<Duration>,
+    /// How many requests each key may have under way.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_inflight: Option<NonZeroU32>,
+    /// The time until an answer begins, such as `200ms`.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) latency: Option<Duration>,
+    /// The time between two parts of a stream.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) chunk_interval: Option<Duration>,
+    /// Do not say when to come back.
+    #[arg(long)]
+    pub(crate) no_hints: bool,
+    /// Do not state limits in headers.
+    #[arg(long)]
+    pub(crate) no_quota_headers: bool,
+    /// A key that works; others do not, then. Give one for each.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+    /// A key that was revoked; only those that are named work, then. Give one for each.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) revoked: Vec<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    Duration::try_from(text.to_owned()).map_err(|problem| problem.replace('\n', ": "))
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod accounts;
 pub(crate) mod auth;
 pub(crate) mod bootstrap;
 mod config;
+mod dev;
 mod guard;
 pub(crate) mod health;
 pub(crate) mod hook;
@@ -39,6 +40,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         Command::Bootstrap(command) => bootstrap::run(command, file, output),
         Command::Health(args) => health::health(&file()?, &args, output),
         Command::Doctor(args) => health::doctor(&file()?, &args, output),
+        Command::Dev(command) => dev::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Integration(command) => integration::run(command, file, output),
         Command::Up { detach, services } => supervise::up(&file()?, detach, &services, output),

@@ -3,6 +3,8 @@
 //! Each takes a decision of the pure modules and carries it out, or fetches what they need to
 //! decide.
 
+#[cfg(feature = "http")]
+pub mod accounts;
 mod activate;
 mod atomic;
 #[cfg(feature = "http")]
@@ -15,6 +17,8 @@ mod change;
 mod clients;
 #[cfg(feature = "http")]
 mod credentials;
+#[cfg(feature = "http")]
+pub mod dev_provider;
 mod doctor;
 mod events;
 pub mod guard;

@@ -78,6 +78,15 @@ impl Pool {
         self.expire_due()
     }
 
+    /// Takes back all permits, as if their leases had ended: whoever held them is gone. Answers how
+    /// many there were.
+    pub fn lose_all(&mut self, now: Timestamp) -> usize {
+        self.advance(now);
+        let ids: Vec<u64> = self.permits.iter().map(|(id, _)| id).collect();
+        ids.iter().for_each(|id| self.lose(*id));
+        ids.len()
+    }
+
     /// When something happens by itself next: an account comes back, or a lease ends.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let lease = self.settings.permit_lease_ms;

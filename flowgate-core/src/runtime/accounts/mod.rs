@@ -1,0 +1,578 @@
+//! Requests through the account pool: pick, send, observe, and try the next, within a deadline.
+//!
+//! The pool decides; this sends. A request that fails where another account can serve is sent
+//! again with that, and the caller sees one answer. Rotation is for what is yours to use: your own
+//! keys, the projects of your organisation, your own accounts. The terms of the providers hold, and
+//! nothing here disguises who asks.
+
+mod answer;
+mod client;
+mod endpoint;
+mod lease;
+mod state;
+mod watch;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+pub use answer::{BodyError, Response, Tracked};
+pub use client::{Client, SendError, client};
+pub use endpoint::{Endpoint, EndpointError};
+pub use state::StateError;
+
+use self::lease::{Lease, Shared, now};
+use crate::Timestamp;
+use crate::accounts::{
+    AccountSpec, Action, Answer, Attempt, Classification, Outcome, Pick, Pool, QuotaView,
+    Refreshed, Request, Rules, Settings, Slot, Step, Transport, Verdict, Why, classify, session,
+};
+
+/// The longest body of a refusal, in bytes; what is longer breaks off.
+const LONGEST_REFUSAL: usize = 1 << 20;
+/// How long the body of a refusal may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request that any account of a pool may serve. `{:?}` hides headers and body.
+#[derive(Clone)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// The path at the provider, such as `/v1/messages`.
+    pub path: String,
+    /// The headers. Keys of the caller are not passed on.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The model, if the limits of one are to count.
+    pub model: Option<String>,
+    /// The session, whose requests stay with one account.
+    pub session: Option<String>,
+    /// How many tokens it will take, as far as that can be told.
+    pub tokens: u32,
+    /// How long to wait and try, until the headers of an answer. None: for ever.
+    pub deadline: Option<Duration>,
+    /// How long one account may take to answer before the next is tried. None: until the deadline.
+    pub attempt_timeout: Option<Duration>,
+}
+
+impl Call {
+    /// A POST of JSON, with a minute until it has to be answered.
+    pub fn post(path: impl Into<String>, json: impl Into<Bytes>) -> Self {
+        let kind = HeaderValue::from_static("application/json");
+        Self {
+            method: Method::POST,
+            path: path.into(),
+            headers: HeaderMap::from_iter([(CONTENT_TYPE, kind)]),
+            body: json.into(),
+            model: None,
+            session: None,
+            tokens: 0,
+            deadline: Some(Duration::from_secs(60)),
+            attempt_timeout: None,
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("model", &self.model)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer at all. An answer of a provider, however bad, is an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// No account can serve, as things are.
+    #[error("no account can serve this ({why:?}); `flowgate accounts explain` says why for each")]
+    NoAccount {
+        /// Why.
+        why: Why,
+    },
+    /// No account can serve in time.
+    #[error("no account can serve before the deadline ({why:?}); ask again in {wait_ms} ms")]
+    Deadline {
+        /// Why none could.
+        why: Why,
+        /// When one can, in milliseconds from now, as far as that is known.
+        wait_ms: u64,
+    },
+    /// The account that was asked last did not answer, and no other is to be asked.
+    #[error("`{account}` did not answer: {message}; check the network and its `base_url`")]
+    NoAnswer {
+        /// The account.
+        account: String,
+        /// What happened.
+        message: String,
+    },
+    /// An account cannot be asked at all.
+    #[error("`{account}`: {error}")]
+    Endpoint {
+        /// The account.
+        account: String,
+        /// Why.
+        error: EndpointError,
+    },
+}
+
+impl ExecuteError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoAccount { .. } => "accounts.no_account",
+            Self::Deadline { .. } => "accounts.deadline",
+            Self::NoAnswer { .. } => "accounts.no_answer",
+            Self::Endpoint { error, .. } => error.code(),
+        }
+    }
+}
+
+/// Gets new credentials. Of many requests that need one, one asks.
+pub trait Refresher: Send + Sync + 'static {
+    /// A new key for an account.
+    fn refresh<'a>(
+        &'a self,
+        account: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<SecretString, RefreshError>> + Send + 'a>>;
+}
+
+/// Why there is no new credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshError {
+    /// It failed for now.
+    Failed,
+    /// The account needs a new sign-in.
+    Dead,
+}
+
+/// Sends requests through a pool of accounts. Clones share the pool.
+pub struct Executor<C> {
+    inner: Arc<Inner<C>>,
+}
+
+struct Inner<C> {
+    shared: Arc<Shared>,
+    client: C,
+    rules: Arc<Rules>,
+    accounts: RwLock<HashMap<String, Arc<Account>>>,
+    refresher: Option<Box<dyn Refresher>>,
+}
+
+/// An account and where its requests go.
+#[derive(Debug)]
+struct Account {
+    spec: AccountSpec,
+    endpoint: Endpoint,
+}
+
+impl<C> Clone for Executor<C> {
+    fn clone(&self) -> Self {
+        let inner = Arc::clone(&self.inner);
+        Self { inner }
+    }
+}
+
+impl<C> fmt::Debug for Executor<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").finish_non_exhaustive()
+    }
+}
+
+impl<C: Client> Executor<C> {
+    /// An executor without accounts.
+    pub fn new(client: C, settings: Settings, rules: Rules) -> Self {
+        Self::build(client, settings, rules, None)
+    }
+
+    /// An executor that can refresh credentials.
+    pub fn with_refresher(
+        client: C,
+        settings: Settings,
+        rules: Rules,
+        refresher: impl Refresher,
+    ) -> Self {
+        Self::build(client, settings, rules, Some(Box::new(refresher)))
+    }
+
+    fn build(
+        client: C,
+        settings: Settings,
+        rules: Rules,
+        refresher: Option<Box<dyn Refresher>>,
+    ) -> Self {
+        let inner = Arc::new(Inner {
+            shared: Arc::new(Shared::new(Pool::new(settings))),
+            client,
+            rules: Arc::new(rules),
+            accounts: RwLock::default(),
+            refresher,
+        });
+        Self { inner }
+    }
+
+    /// Adds an account, or changes the one of that id. `quota` is what it starts with, if that is
+    /// known.
+    pub fn upsert(&self, spec: AccountSpec, endpoint: Endpoint, quota: Option<&QuotaView>) -> Slot {
+        let now = now();
+        let mut pool = self.inner.shared.pool();
+        let slot = pool.upsert(&spec, now);
+        if let Some(quota) = quota {
+            pool.observe_quota(now, slot, quota);
+        }
+        drop(pool);
+        self.inner.keep(Account { spec, endpoint });
+        self.inner.shared.changed.notify_waiters();
+        slot
+    }
+
+    /// Takes an account out. What it has under way goes on. Answers whether it was there.
+    pub fn remove(&self, id: &str) -> bool {
+        let mut pool = self.inner.shared.pool();
+        let slot = pool.find(id);
+        let removed = slot.is_some_and(|slot| pool.remove(slot, now()));
+        drop(pool);
+        self.inner.accounts_mut().remove(id);
+        self.inner.shared.changed.notify_waiters();
+        removed
+    }
+
+    /// Looks at the pool, or changes it, at this moment.
+    pub fn with_pool<T>(&self, look: impl FnOnce(&mut Pool, Timestamp) -> T) -> T {
+        let result = look(&mut self.inner.shared.pool(), now());
+        self.inner.shared.changed.notify_waiters();
+        result
+    }
+
+    /// Sends a request with the account that suits best, and with others if that fails where
+    /// another may not, until there is an answer to give to the caller.
+    ///
+    /// A permit is given back whatever happens: when the body was read to its end, when it breaks
+    /// off, and when the caller drops it, or this future, before.
+    ///
+    /// # Errors
+    ///
+    /// If no account can serve in time, or none answers. A refusal of a provider that no other
+    /// account can turn into a success is no error: it is the answer.
+    pub async fn execute(&self, call: &Call) -> Result<Response<C::Body>, ExecuteError> {
+        let begun = now();
+        let deadline = call.deadline.map(|time| Instant::now() + time);
+        let deadline_ms = call
+            .deadline
+            .map(|time| begun.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+        let mut attempt = Attempt::new(begun, deadline_ms);
+        let mut last = None;
+        loop {
+            let lease = match self.inner.lease(call, &attempt, deadline).await {
+                Ok(lease) => lease,
+                // What a provider said says more than that nobody else is left.
+                Err(error) => return last.unwrap_or(Err(error)),
+            };
+            let (verdict, answer) = match self.inner.send(call, lease, &attempt, deadline).await? {
+                Sent::Served(response) => return Ok(response),
+                Sent::Failed(verdict, answer) => (verdict, answer),
+            };
+            let step = self.inner.shared.pool().next(now(), &verdict, &mut attempt);
+            match step {
+                Step::RetryNow => {}
+                Step::RetryAt(at) => wait_until(at).await,
+                Step::Refresh(slot) => self.inner.refresh(slot).await,
+                Step::Stop => return answer,
+            }
+            last = Some(answer);
+        }
+    }
+}
+
+/// How one try ended.
+enum Sent<B> {
+    Served(Response<B>),
+    Failed(Verdict, Result<Response<B>, ExecuteError>),
+}
+
+async fn wait_until(at: Timestamp) {
+    tokio::time::sleep(Duration::from_millis(at.saturating_sub(now()))).await;
+}
+
+impl<C> Inner<C> {
+    fn keep(&self, account: Account) {
+        self.accounts_mut()
+            .insert(account.spec.id.clone(), Arc::new(account));
+    }
+
+    fn accounts_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Arc<Account>>> {
+        self.accounts
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn account(&self, slot: Slot) -> Option<Arc<Account>> {
+        let id = self.shared.pool().id(slot)?.to_owned();
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(&id).map(Arc::clone)
+    }
+
+    fn pick(&self, call: &Call, attempt: &Attempt) -> Pick {
+        let mut pool = self.shared.pool();
+        let model = pool.model(call.model.as_deref().unwrap_or_default());
+        let request = Request {
+            model,
+            session: call.session.as_deref().map(session),
+            tokens: call.tokens,
+            exclude: attempt.exclude(),
+            since: Some(attempt.begun()),
+        };
+        pool.pick(now(), &request)
+    }
+
+    /// Waits until an account can serve.
+    async fn lease(
+        &self,
+        call: &Call,
+        attempt: &Attempt,
+        deadline: Option<Instant>,
+    ) -> Result<Lease, ExecuteError> {
+        loop {
+            // Before the pick, so that nothing that is reported after it is missed.
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            let (until, why) = match self.pick(call, attempt) {
+                Pick::Use(permit) => return Ok(Lease::new(Arc::clone(&self.shared), permit)),
+                Pick::Wait { until, why } => (until, why),
+                Pick::None { why } => return Err(ExecuteError::NoAccount { why }),
+            };
+            let wait_ms = until.saturating_sub(now());
+            let late = ExecuteError::Deadline { why, wait_ms };
+            let ready = Instant::now() + Duration::from_millis(wait_ms.min(FAR_MS));
+            // What is under way may end at any time; anything else comes when it is said to.
+            let hopeless =
+                why != Why::Concurrency && deadline.is_some_and(|deadline| ready > deadline);
+            if hopeless || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(late);
+            }
+            let wake = deadline.map_or(ready, |deadline| deadline.min(ready));
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+}
+
+/// Longer than anyone sleeps.
+const FAR_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl<C: Client> Inner<C> {
+    /// Sends a request with one account.
+    async fn send(
+        &self,
+        call: &Call,
+        lease: Lease,
+        attempt: &Attempt,
+        deadline: Option<Instant>,
+    ) -> Result<Sent<C::Body>, ExecuteError> {
+        let Some(account) = self.account(lease.slot()) else {
+            // It was taken out since it was picked.
+            let verdict = report(lease, self.lost("", Transport::Cancelled));
+            let verdict = Verdict {
+                action: Action::Next,
+                ..verdict
+            };
+            return Ok(Sent::Failed(
+                verdict,
+                Err(ExecuteError::NoAccount {
+                    why: Why::NoneMatch,
+                }),
+            ));
+        };
+        let id = &account.spec.id;
+        let provider = account.endpoint.provider();
+        let endpoint_error = |error| ExecuteError::Endpoint {
+            account: id.clone(),
+            error,
+        };
+        let request = account.endpoint.request(call).map_err(endpoint_error)?;
+        let own = call.attempt_timeout.map(|time| Instant::now() + time);
+        let answer = match own.into_iter().chain(deadline).min() {
+            None => Ok(self.client.send(request).await),
+            Some(end) => timeout_at(end, self.client.send(request)).await,
+        };
+        let response = match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let verdict = report(lease, self.lost(provider, error.how));
+                let error = ExecuteError::NoAnswer {
+                    account: id.clone(),
+                    message: error.message,
+                };
+                return Ok(Sent::Failed(verdict, Err(error)));
+            }
+            Err(_) if own.is_some_and(|own| deadline.is_none_or(|deadline| own < deadline)) => {
+                let verdict = report(lease, self.lost(provider, Transport::Timeout));
+                let message = "it took too long".to_owned();
+                let error = ExecuteError::NoAnswer {
+                    account: id.clone(),
+                    message,
+                };
+                return Ok(Sent::Failed(verdict, Err(error)));
+            }
+            // The time of the caller is over, which says nothing about the account.
+            Err(_) => {
+                drop(lease);
+                let message = "it did not answer before the deadline".to_owned();
+                return Err(ExecuteError::NoAnswer {
+                    account: id.clone(),
+                    message,
+                });
+            }
+        };
+        let (head, body) = response.into_parts();
+        let attempts = attempt.sent() + 1;
+        let answer = |status: StatusCode, headers: HeaderMap, body| Response {
+            status,
+            headers,
+            account: id.clone(),
+            attempts,
+            body,
+        };
+        if head.status.is_success() {
+            lease.accepted(&QuotaView::from_headers(&head.headers, now()));
+            let streams = is_stream(&head.headers);
+            let body = Tracked::stream(body, streams, lease, provider, &self.rules);
+            return Ok(Sent::Served(answer(head.status, head.headers, body)));
+        }
+        let body = refusal(body).await;
+        let (meaning, quota) = self.meaning(provider, head.status, &head.headers, &body);
+        let outcome = Outcome {
+            quota: Some(&quota),
+            ..Outcome::from(meaning)
+        };
+        let verdict = lease.report(&outcome).unwrap_or_else(|| gone(meaning));
+        let response = answer(head.status, head.headers, Tracked::whole(body));
+        Ok(Sent::Failed(verdict, Ok(response)))
+    }
+
+    fn meaning(
+        &self,
+        provider: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> (Classification, QuotaView) {
+        let now = now();
+        let answer = Answer {
+            provider,
+            status: Some(status.as_u16()),
+            headers,
+            body,
+            transport: None,
+        };
+        (
+            classify(&answer, now, &self.rules),
+            QuotaView::from_headers(headers, now),
+        )
+    }
+
+    /// The meaning of no answer.
+    fn lost(&self, provider: &str, how: Transport) -> Classification {
+        let answer = Answer {
+            provider,
+            transport: Some(how),
+            ..Answer::default()
+        };
+        classify(&answer, now(), &self.rules)
+    }
+
+    /// Gets a new credential, unless another request does. It goes on if the caller goes away: a
+    /// refresh token that was used and whose answer is lost is gone.
+    async fn refresh(self: &Arc<Self>, slot: Slot) {
+        if self.refresher.is_none() {
+            return;
+        }
+        let lease = self.shared.pool().refresh_begin(now(), slot);
+        let (Some(lease), Some(account)) = (lease, self.account(slot)) else {
+            return;
+        };
+        let inner = Arc::clone(self);
+        let refreshed = tokio::spawn(async move {
+            let Some(refresher) = &inner.refresher else {
+                return;
+            };
+            let how = match refresher.refresh(&account.spec.id).await {
+                Ok(secret) => match account.endpoint.with_secret(secret) {
+                    Ok(endpoint) => {
+                        let spec = account.spec.clone();
+                        inner.keep(Account { spec, endpoint });
+                        Refreshed::Done
+                    }
+                    Err(_) => Refreshed::Failed,
+                },
+                Err(RefreshError::Failed) => Refreshed::Failed,
+                Err(RefreshError::Dead) => Refreshed::Dead,
+            };
+            inner.shared.pool().refresh_end(now(), lease, how);
+            inner.shared.changed.notify_waiters();
+        });
+        // If it panicked, its lease ends by itself.
+        let _ = refreshed.await;
+    }
+}
+
+fn report(lease: Lease, meaning: Classification) -> Verdict {
+    lease
+        .report(&Outcome::from(meaning))
+        .unwrap_or_else(|| gone(meaning))
+}
+
+/// The verdict on a permit that is gone, which a lease never has.
+fn gone(meaning: Classification) -> Verdict {
+    Verdict {
+        slot: None,
+        class: meaning.class,
+        action: meaning.action,
+        until: None,
+    }
+}
+
+/// The body of a refusal, as far as it comes.
+async fn refusal<B: hyper::body::Body<Data = Bytes, Error: fmt::Display> + Unpin>(
+    mut body: B,
+) -> Bytes {
+    let mut read = bytes::BytesMut::new();
+    let end = Instant::now() + REFUSAL_TIMEOUT;
+    while let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await {
+        if let Ok(data) = frame.into_data() {
+            read.extend_from_slice(&data[..data.len().min(LONGEST_REFUSAL - read.len())]);
+        }
+        if read.len() == LONGEST_REFUSAL {
+            break;
+        }
+    }
+    read.freeze()
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| {
+        kind.trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/event-stream")
+    })
+}
