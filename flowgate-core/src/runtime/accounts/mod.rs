@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,8 +35,9 @@ pub use state::StateError;
 use self::lease::{Lease, Shared, now};
 use crate::Timestamp;
 use crate::accounts::{
-    AccountSpec, Action, Answer, Attempt, Classification, Outcome, Pick, Pool, QuotaView,
-    Refreshed, Request, Rules, Settings, Slot, Step, Transport, Verdict, Why, classify, session,
+    AccountSpec, Action, Answer, Attempt, Classification, Lifecycle, Outcome, Pick, Pool,
+    QuotaView, RefreshLease, Refreshed, Request, Rules, Settings, Slot, Step, Transport, Verdict,
+    Why, classify, session,
 };
 
 /// The longest body of a refusal, in bytes; what is longer breaks off.
@@ -172,6 +174,8 @@ struct Inner<C> {
     rules: Arc<Rules>,
     accounts: RwLock<HashMap<String, Arc<Account>>>,
     refresher: Option<Box<dyn Refresher>>,
+    /// How many credentials are being refreshed.
+    refreshing: AtomicUsize,
 }
 
 /// An account and where its requests go.
@@ -222,6 +226,7 @@ impl<C: Client> Executor<C> {
             rules: Arc::new(rules),
             accounts: RwLock::default(),
             refresher,
+            refreshing: AtomicUsize::new(0),
         });
         Self { inner }
     }
@@ -291,7 +296,7 @@ impl<C: Client> Executor<C> {
             match step {
                 Step::RetryNow => {}
                 Step::RetryAt(at) => wait_until(at).await,
-                Step::Refresh(slot) => self.inner.refresh(slot).await,
+                Step::Refresh(slot) => self.inner.refresh(slot, deadline).await,
                 Step::Stop => return answer,
             }
             last = Some(answer);
@@ -498,38 +503,94 @@ impl<C: Client> Inner<C> {
         classify(&answer, now(), &self.rules)
     }
 
-    /// Gets a new credential, unless another request does. It goes on if the caller goes away: a
-    /// refresh token that was used and whose answer is lost is gone.
-    async fn refresh(self: &Arc<Self>, slot: Slot) {
+    /// Gets a new credential; or waits, if another request gets one.
+    async fn refresh(self: &Arc<Self>, slot: Slot, deadline: Option<Instant>) {
         if self.refresher.is_none() {
             return;
         }
-        let lease = self.shared.pool().refresh_begin(now(), slot);
-        let (Some(lease), Some(account)) = (lease, self.account(slot)) else {
+        let mut waited = false;
+        loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            let lease = {
+                let mut pool = self.shared.pool();
+                if pool.lifecycle(slot) != Some(Lifecycle::NeedsRefresh) {
+                    return;
+                }
+                pool.refresh_begin(now(), slot)
+            };
+            match lease {
+                Some(lease) if waited => {
+                    // The other failed, and so would this.
+                    self.shared
+                        .pool()
+                        .refresh_end(now(), lease, Refreshed::Failed);
+                    return;
+                }
+                Some(lease) => return self.renew(lease).await,
+                None => waited = true,
+            }
+            let end = Instant::now() + Duration::from_millis(FAR_MS);
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(deadline.unwrap_or(end)) => return,
+            }
+        }
+    }
+
+    /// Gets a new credential. It goes on if the caller goes away: a refresh token that was used and
+    /// whose answer is lost is gone.
+    async fn renew(self: &Arc<Self>, lease: RefreshLease) {
+        let Some(account) = self.account(lease.slot()) else {
+            self.shared
+                .pool()
+                .refresh_end(now(), lease, Refreshed::Failed);
             return;
         };
         let inner = Arc::clone(self);
         let refreshed = tokio::spawn(async move {
-            let Some(refresher) = &inner.refresher else {
-                return;
-            };
-            let how = match refresher.refresh(&account.spec.id).await {
-                Ok(secret) => match account.endpoint.with_secret(secret) {
-                    Ok(endpoint) => {
-                        let spec = account.spec.clone();
-                        inner.keep(Account { spec, endpoint });
-                        Refreshed::Done
-                    }
-                    Err(_) => Refreshed::Failed,
-                },
-                Err(RefreshError::Failed) => Refreshed::Failed,
-                Err(RefreshError::Dead) => Refreshed::Dead,
-            };
+            let refreshing = Refreshing::new(&inner.refreshing);
+            let how = inner.ask(&account).await;
+            drop(refreshing);
             inner.shared.pool().refresh_end(now(), lease, how);
             inner.shared.changed.notify_waiters();
         });
         // If it panicked, its lease ends by itself.
         let _ = refreshed.await;
+    }
+
+    async fn ask(&self, account: &Account) -> Refreshed {
+        let Some(refresher) = &self.refresher else {
+            return Refreshed::Failed;
+        };
+        match refresher.refresh(&account.spec.id).await {
+            Ok(secret) => match account.endpoint.with_secret(secret) {
+                Ok(endpoint) => {
+                    let spec = account.spec.clone();
+                    self.keep(Account { spec, endpoint });
+                    Refreshed::Done
+                }
+                Err(_) => Refreshed::Failed,
+            },
+            Err(RefreshError::Failed) => Refreshed::Failed,
+            Err(RefreshError::Dead) => Refreshed::Dead,
+        }
+    }
+}
+
+/// One refresh that is under way, however it ends.
+struct Refreshing<'c>(&'c AtomicUsize);
+
+impl<'c> Refreshing<'c> {
+    fn new(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Refreshing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Watch {
     streams: bool,
     /// The event that is coming in, or the start of the whole body.
     held: Vec<u8>,
+    /// The line that is coming in has something in it.
+    in_line: bool,
     /// The event is too long to be of interest.
     skips: bool,
     input: u64,
@@ -45,14 +47,15 @@ impl Watch {
                 break;
             };
             let (line, rest) = part.split_at(end + 1);
-            let empty =
-                line.trim_ascii().is_empty() && self.held.last().is_none_or(|last| *last == b'\n');
+            let empty = !self.in_line && line.trim_ascii().is_empty();
             self.hold(line);
             if empty {
                 self.event(about);
             }
+            self.in_line = false;
             part = rest;
         }
+        self.in_line |= !part.trim_ascii().is_empty();
         self.hold(part);
     }
 
