@@ -22,12 +22,10 @@ fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
     let script = script(args)?;
     let name = script.name.clone();
     let failed = |error: io::Error| {
-        Failure::Machine(
-            "dev.cannot_listen".to_owned(),
-            format!(
-                "cannot listen at {}:{}: {error}; choose another port, 0 takes a free one",
-                args.host, args.port
-            ),
+        Failure::Environment(
+            "dev.cannot_listen",
+            format!("cannot listen at {}:{}: {error}", args.host, args.port),
+            "choose another port; 0 takes a free one".to_owned(),
         )
     };
     let inherited = ListenFd::from_env().take_tcp_listener(0).map_err(failed)?;
