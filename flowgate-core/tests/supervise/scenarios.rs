@@ -653,6 +653,26 @@ fn a_shutdown_ends_everything_but_what_is_to_be_left() {
 }
 
 #[test]
+fn what_is_on_its_way_out_brings_up_nothing_that_it_needs() {
+    let mut sim = Sim::new(vec![spec("a"), spec("b").needs("a")]);
+    sim.start();
+    sim.bring_up("a");
+    sim.bring_up("b");
+    sim.command(Command::Stop(Selection::All));
+    sim.command(Command::Apply(Services::new(vec![spec("a")]).unwrap()));
+    for command in [
+        Command::Start(named(&["b"])),
+        Command::Restart(named(&["b"])),
+    ] {
+        sim.command(command);
+        assert_eq!(sim.public("b"), PublicState::Stopping);
+    }
+    sim.end("b", 0);
+    sim.end("a", 0);
+    assert_eq!(sim.state("a"), State::Stopped);
+}
+
+#[test]
 fn a_changed_configuration_touches_what_it_changes() {
     let mut sim = Sim::new(vec![spec("same"), spec("gone"), spec("changed")]);
     sim.start();

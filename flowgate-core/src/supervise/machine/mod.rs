@@ -4,7 +4,7 @@ mod instance;
 mod restart;
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::instance::Context;
@@ -14,8 +14,8 @@ use super::action::Action;
 use super::event::{Command, Event, Found, Selection};
 use super::graph::Services;
 use super::notice::What;
-use super::spec::{Condition, Dependency, Gen, OnLoss, ServiceId, ServiceSpec, fnv1a};
-use super::state::{Gate, Phase, Reason, ServiceStatus, State, Want, Why};
+use super::spec::{Condition, Dependency, Gen, ServiceId, ServiceSpec, fnv1a};
+use super::state::{Gate, Phase, Reason, ServiceStatus, State, Want};
 
 /// Keeps services as they shall be: it is told what happened, and says what to do.
 ///
@@ -49,14 +49,24 @@ pub struct Supervisor {
     dropped: u64,
 }
 
-/// What the services that need a service want to know about it.
-struct Fact {
-    started: bool,
-    ready: bool,
-    completed: bool,
-    failed: bool,
-    /// It shall be down and is not yet, and could be.
-    going_down: bool,
+/// What other services mean to one.
+enum Change {
+    /// Those that need it have ended: its own stop goes on.
+    GoOn,
+    /// All that it needs is there: it starts.
+    Start,
+    /// Some that it needs are not there.
+    Wait(Vec<ServiceId>),
+    /// One that had to complete has failed.
+    Fail(ServiceId),
+    /// The one that had failed has completed.
+    StartAgain,
+    /// It is up, and all that it needs is there.
+    Met,
+    /// That was lost for a while, and it is restarted for it.
+    Restart,
+    /// It is up, and some that it needs are lost.
+    Lost,
 }
 
 impl Supervisor {
@@ -163,8 +173,11 @@ impl Supervisor {
             }
             Command::Restart(selection) => {
                 for id in self.selected(&selection) {
+                    if self.is_removed(&id) {
+                        continue;
+                    }
                     self.start_needed(cx, &id);
-                    if let Some(service) = self.services.get_mut(&id).filter(|s| !s.removed) {
+                    if let Some(service) = self.services.get_mut(&id) {
                         service.restart(cx);
                     }
                 }
@@ -196,10 +209,18 @@ impl Supervisor {
     }
 
     fn start(&mut self, cx: &mut Context<'_>, id: &ServiceId) {
+        if self.is_removed(id) {
+            return;
+        }
         self.start_needed(cx, id);
-        if let Some(service) = self.services.get_mut(id).filter(|s| !s.removed) {
+        if let Some(service) = self.services.get_mut(id) {
             service.start(cx);
         }
+    }
+
+    /// Nothing brings up a service that is on its way out, nor what it needs.
+    fn is_removed(&self, id: &ServiceId) -> bool {
+        self.services.get(id).is_none_or(|service| service.removed)
     }
 
     /// Starts what a service needs, and what that needs, unless it shall run or has completed.
@@ -279,36 +300,105 @@ impl Supervisor {
 
     /// What services mean to each other; true if something changed, which may mean something again.
     fn settle(&mut self, cx: &mut Context<'_>) -> bool {
-        let facts: BTreeMap<ServiceId, Fact> = self
-            .services
-            .iter()
-            .map(|(id, service)| (id.clone(), Fact::of(service)))
-            .collect();
-        let mut needed_by_going = BTreeSet::new();
-        for service in self.services.values() {
-            if facts
-                .get(&service.spec.name)
-                .is_some_and(|fact| fact.going_down)
-            {
-                let needed = service.spec.depends_on.iter();
-                needed_by_going.extend(needed.map(|needed| needed.service.clone()));
+        let changed = |(id, service)| Some((ServiceId::clone(id), self.change(id, service)?));
+        let changes: Vec<_> = self.services.iter().filter_map(changed).collect();
+        let settled = changes.is_empty();
+        for (id, change) in changes {
+            if let Some(service) = self.services.get_mut(&id) {
+                service.change(cx, change);
             }
         }
-        let mut changed = false;
-        for (id, service) in &mut self.services {
-            let waits = needed_by_going.contains(id) && service.want == Want::Down;
-            changed |= settle_one(service, cx, &facts, waits);
+        let is_gone = |service: &Service| {
+            service.removed && !service.main.alive() && service.second.is_none()
+        };
+        if !self.services.values().any(is_gone) {
+            return !settled;
         }
-        let before = self.services.len();
         self.services.retain(|id, service| {
-            let gone = service.removed && !service.main.alive() && service.second.is_none();
+            let gone = is_gone(service);
             if gone {
                 service.tell(cx, What::Removed);
                 self.past.insert(id.clone(), service.generation());
             }
             !gone
         });
-        changed || self.services.len() != before
+        true
+    }
+
+    fn change(&self, id: &ServiceId, service: &Service) -> Option<Change> {
+        let mut lost = service
+            .spec
+            .depends_on
+            .iter()
+            .filter(|needed| self.is_lost(needed));
+        match &service.main.state {
+            State::Stopping {
+                phase: Phase::Wait, ..
+            } => (service.want == Want::Up || !self.is_needed(id)).then_some(Change::GoOn),
+            State::Waiting { gate } => {
+                let lost: Vec<&Dependency> = lost.collect();
+                self.waits(gate, &lost)
+            }
+            State::Error {
+                reason: Reason::DependencyFailed { .. },
+                ..
+            } if service.want == Want::Up => lost.next().is_none().then_some(Change::StartAgain),
+            _ if service.main.is_up() => match (lost.next(), service.met) {
+                (None, _) if service.restart_when_met => Some(Change::Restart),
+                (None, false) => Some(Change::Met),
+                (Some(_), true) => Some(Change::Lost),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn waits(&self, gate: &Gate, lost: &[&Dependency]) -> Option<Change> {
+        let failed = |needed: &&&Dependency| {
+            let other = self.services.get(&needed.service);
+            needed.condition == Condition::Completed
+                && other.is_some_and(|other| other.completed() == Some(false))
+        };
+        if let Some(failed) = lost.iter().find(failed) {
+            return Some(Change::Fail(failed.service.clone()));
+        }
+        let names = || lost.iter().map(|needed| needed.service.clone()).collect();
+        match gate {
+            Gate::Dependencies { .. } if lost.is_empty() => Some(Change::Start),
+            Gate::Dependencies { services } => {
+                let names: Vec<ServiceId> = names();
+                (names != *services).then_some(Change::Wait(names))
+            }
+            // What it needs may have been lost while it waited for its port.
+            Gate::Port { .. } => (!lost.is_empty()).then(|| Change::Wait(names())),
+        }
+    }
+
+    /// True if another service is not what it must be. One that is not known any more is not missed.
+    fn is_lost(&self, needed: &Dependency) -> bool {
+        let Some(other) = self.services.get(&needed.service) else {
+            return false;
+        };
+        !match needed.condition {
+            Condition::Started => other.main.process.is_some() && other.main.is_up(),
+            Condition::Ready => other.main.is_ready(),
+            Condition::Completed => other.completed() == Some(true),
+        }
+    }
+
+    /// True if a service that needs this one shall be down and is not yet, and could be.
+    fn is_needed(&self, id: &ServiceId) -> bool {
+        let mut others = self.services.values();
+        others.any(|other| {
+            other.want == Want::Down
+                && other.main.alive()
+                && !other.main.stuck()
+                && other
+                    .spec
+                    .depends_on
+                    .iter()
+                    .any(|needed| needed.service == *id)
+        })
     }
 
     fn tell_states(&mut self, cx: &mut Context<'_>) {
@@ -332,99 +422,4 @@ impl Supervisor {
             cx.out.push(Action::Finished);
         }
     }
-}
-
-impl Fact {
-    fn of(service: &Service) -> Self {
-        let main = &service.main;
-        let (completed, failed) = match main.state {
-            State::Exited { status } => {
-                let success = status.is_success(&service.spec.restart.success_codes);
-                (success, !success)
-            }
-            _ => (false, false),
-        };
-        Self {
-            started: main.process.is_some() && main.is_up(),
-            ready: main.is_ready(),
-            completed,
-            failed,
-            going_down: service.want == Want::Down && main.alive() && !main.stuck(),
-        }
-    }
-
-    fn meets(&self, condition: Condition) -> bool {
-        match condition {
-            Condition::Started => self.started,
-            Condition::Ready => self.ready,
-            Condition::Completed => self.completed,
-        }
-    }
-}
-
-/// What others mean to one service.
-fn settle_one(
-    service: &mut Service,
-    cx: &mut Context<'_>,
-    facts: &BTreeMap<ServiceId, Fact>,
-    waits: bool,
-) -> bool {
-    let spec = Arc::clone(&service.spec);
-    let lost = |needed: &&Dependency| {
-        let fact = facts.get(&needed.service);
-        fact.is_some_and(|fact| !fact.meets(needed.condition))
-    };
-    let lost: Vec<_> = spec.depends_on.iter().filter(lost).collect();
-    match &service.main.state {
-        State::Stopping {
-            phase: Phase::Wait, ..
-        } if !waits => service.main.go_on(cx),
-        State::Waiting {
-            gate: Gate::Dependencies { .. },
-        } if lost.is_empty() => service.dependencies_met(cx),
-        State::Waiting {
-            gate: Gate::Port { .. },
-        } if lost.is_empty() => return false,
-        // What it needs may have been lost while it waited for its port.
-        State::Waiting { .. } => {
-            let failed = |needed: &&&Dependency| {
-                needed.condition == Condition::Completed
-                    && facts.get(&needed.service).is_some_and(|fact| fact.failed)
-            };
-            let Some(failed) = lost.iter().find(failed) else {
-                let lost = lost.iter().map(|needed| needed.service.clone());
-                return service.waits_for(cx, lost.collect());
-            };
-            service.dependency_failed(cx, failed.service.clone());
-        }
-        State::Error {
-            reason: Reason::DependencyFailed { .. },
-            ..
-        } if lost.is_empty() && service.want == Want::Up => service.start(cx),
-        _ if service.main.is_up() => return lost_and_found(service, cx, &lost),
-        _ => return false,
-    }
-    true
-}
-
-/// A service that runs has lost, or got back, what it needs.
-fn lost_and_found(service: &mut Service, cx: &mut Context<'_>, lost: &[&Dependency]) -> bool {
-    if lost.is_empty() {
-        service.met = true;
-        if service.restart_when_met {
-            service.restart_because(cx, Why::Restart);
-            return true;
-        }
-        return false;
-    }
-    if !service.met {
-        return false;
-    }
-    service.met = false;
-    service.restart_when_met |= lost.iter().any(|needed| needed.on_loss == OnLoss::Restart);
-    if lost.iter().any(|needed| needed.on_loss == OnLoss::Stop) {
-        service.lose(cx);
-        return true;
-    }
-    false
 }

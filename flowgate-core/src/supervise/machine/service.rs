@@ -8,11 +8,12 @@ use super::super::action::{Action, ProcessAction};
 use super::super::event::{Found, Owner, ProcessEvent, SpawnError};
 use super::super::notice::{Notice, What};
 use super::super::spec::{
-    Gen, OnPortConflict, OnSupervisorExit, Overlap, RestartPolicy, ServiceId, ServiceSpec,
+    Gen, OnLoss, OnPortConflict, OnSupervisorExit, Overlap, RestartPolicy, ServiceId, ServiceSpec,
 };
 use super::super::state::{
     Gate, OtherInstance, Phase, PublicState, Reason, ServiceStatus, State, Want, Why,
 };
+use super::Change;
 use super::instance::{Context, Finding, Instance};
 use super::restart::{Next, Restarts};
 
@@ -182,8 +183,19 @@ impl Service {
         }
     }
 
-    /// A service it cannot do without is lost.
-    pub(super) fn lose(&mut self, cx: &mut Context<'_>) {
+    /// A service that it needs is lost. `met` was true until now.
+    fn lose(&mut self, cx: &mut Context<'_>) {
+        self.met = false;
+        let lost = |on_loss| {
+            self.spec
+                .depends_on
+                .iter()
+                .any(|needed| needed.on_loss == on_loss)
+        };
+        self.restart_when_met |= lost(OnLoss::Restart);
+        if !lost(OnLoss::Stop) {
+            return;
+        }
         self.main.stop(cx, Why::DependencyLost, false);
         if let Some(second) = self.second.as_mut().filter(|second| second.is_up()) {
             second.stop(cx, Why::Command, false);
@@ -354,23 +366,44 @@ impl Service {
         self.main = Instance::new(Arc::clone(&self.spec), self.generation, waiting);
     }
 
-    /// Some services it needs are not there; true if that is news.
-    pub(super) fn waits_for(&mut self, cx: &mut Context<'_>, services: Vec<ServiceId>) -> bool {
-        let waiting = State::Waiting {
+    /// Some services it needs are not there.
+    fn waits_for(&mut self, cx: &mut Context<'_>, services: Vec<ServiceId>) {
+        self.main.deadline = None;
+        self.main.state = State::Waiting {
             gate: Gate::Dependencies {
                 services: services.clone(),
             },
         };
-        let news = self.main.state != waiting;
-        if news {
-            self.main.state = waiting;
-            self.tell(cx, What::WaitingFor { services });
+        self.tell(cx, What::WaitingFor { services });
+    }
+
+    /// What other services mean to it.
+    pub(super) fn change(&mut self, cx: &mut Context<'_>, change: Change) {
+        match change {
+            Change::GoOn => self.main.go_on(cx),
+            Change::Start => self.dependencies_met(cx),
+            Change::Wait(services) => self.waits_for(cx, services),
+            Change::Fail(service) => self.fail(cx, Reason::DependencyFailed { service }, None),
+            Change::StartAgain => self.start(cx),
+            Change::Met => self.met = true,
+            Change::Restart => {
+                self.met = true;
+                self.restart_because(cx, Why::Restart);
+            }
+            Change::Lost => self.lose(cx),
         }
-        news
+    }
+
+    /// Whether it ended with success; `None` if it has not ended.
+    pub(super) fn completed(&self) -> Option<bool> {
+        match self.main.state {
+            State::Exited { status } => Some(status.is_success(&self.spec.restart.success_codes)),
+            _ => None,
+        }
     }
 
     /// Every service it needs is there.
-    pub(super) fn dependencies_met(&mut self, cx: &mut Context<'_>) {
+    fn dependencies_met(&mut self, cx: &mut Context<'_>) {
         self.met = true;
         self.generation += 1;
         self.main.generation = self.generation;
@@ -382,11 +415,6 @@ impl Service {
             gate: Gate::Port { owner: None },
         };
         self.check_port(cx);
-    }
-
-    /// A service that had to complete has failed.
-    pub(super) fn dependency_failed(&mut self, cx: &mut Context<'_>, service: ServiceId) {
-        self.fail(cx, Reason::DependencyFailed { service }, None);
     }
 
     fn check_port(&mut self, cx: &mut Context<'_>) {
