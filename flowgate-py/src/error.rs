@@ -14,7 +14,7 @@ import_exception!(flowgate.exceptions, ProfileError);
 /// Turns an error of the core into the exception that a Python programmer would expect.
 pub(crate) fn into_py(py: Python<'_>, error: impl Into<Error>) -> PyErr {
     let error = error.into();
-    let (message, code) = (error.to_string(), error.code());
+    let (message, code) = (error.to_string(), error.code().to_owned());
     let diagnostics: Vec<Py<PyAny>> = match values::diagnostics(py, error.diagnostics()) {
         Ok(diagnostics) => diagnostics.into_iter().map(Bound::unbind).collect(),
         Err(error) => return error,
