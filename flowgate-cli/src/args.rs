@@ -291,6 +291,31 @@ pub(crate) enum AccountsCommand {
         #[arg(long, required = true)]
         jsonl: bool,
     },
+    /// Try ways to choose accounts against a simulated provider: how many requests are served, how
+    /// many are refused, how long they wait, and how warm their prompts are.
+    Simulate(SimulateArgs),
+}
+
+/// What to simulate.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimulateArgs {
+    /// Only these, such as `A1`; give one for each. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Vec<String>,
+    /// Only these, such as `auto`; give one for each. Default: all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Vec<String>,
+    /// Where chance comes from; several are several days.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_delimiter = ',',
+        default_value = "1"
+    )]
+    pub(crate) seed: Vec<u64>,
+    /// Let each day last a part of its time: 10 is a tenth.
+    #[arg(long, value_name = "BY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) shorten: u32,
 }
 
 /// What came back from a provider.

@@ -1,6 +1,7 @@
 //! `flowgate accounts …`.
 
 mod replay;
+mod simulate;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -21,6 +22,7 @@ pub(crate) fn run(command: &AccountsCommand, output: &mut Output) -> Result {
         AccountsCommand::Classify { jsonl: true, .. } => classify_lines(),
         AccountsCommand::Classify { answer, .. } => classify(answer, output),
         AccountsCommand::Replay { jsonl: _ } => replay::lines(),
+        AccountsCommand::Simulate(args) => simulate::simulate(args, output),
     }
 }
 

@@ -46,7 +46,11 @@ impl Load {
             while !stop.load(Ordering::Relaxed) {
                 pace.tick().await;
                 // Some are at work all the time.
-                let path = if number.is_multiple_of(20) { "/slow" } else { "/" };
+                let path = if number.is_multiple_of(20) {
+                    "/slow"
+                } else {
+                    "/"
+                };
                 number += 1;
                 let (bad, good) = (Arc::clone(&bad), Arc::clone(&good));
                 requests.spawn(async move {

@@ -111,9 +111,9 @@ pub(super) struct Account {
     pub(super) max_inflight: u32,
     pub(super) inflight: u32,
     /// How many the provider seems to allow at a time. Zero: no limit was seen.
-    pub(super) learned_cap: u32,
-    /// When that was learned, or grew.
-    pub(super) cap_since: Timestamp,
+    pub(super) learned_cap: u16,
+    /// When that was learned, or grew: in seconds.
+    pub(super) cap_since: u32,
     /// Where its budget is.
     pub(super) budget: u32,
     /// Where the first of its models with a state is.
@@ -133,7 +133,7 @@ impl Account {
     pub(super) fn capacity(&self) -> u32 {
         match self.learned_cap {
             0 => self.max_inflight,
-            cap => cap.min(self.max_inflight),
+            cap => self.max_inflight.min(cap.into()),
         }
     }
 
@@ -194,12 +194,20 @@ impl Sent {
 }
 
 /// What is read rarely.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Cold {
-    pub(super) models: Option<Box<[u32]>>,
     pub(super) revision: u64,
-    /// Who refreshes it, until when.
-    pub(super) refresh: Option<(u64, Timestamp)>,
+    /// The list of the models that it serves.
+    pub(super) models: u32,
+}
+
+impl Default for Cold {
+    fn default() -> Self {
+        Self {
+            revision: 0,
+            models: NONE,
+        }
+    }
 }
 
 /// What failed for one model of one account.

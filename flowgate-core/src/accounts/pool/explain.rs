@@ -143,7 +143,7 @@ impl Pool {
             return (Standing::Excluded, Some(Why::NoneMatch), None);
         }
         let apart = self.provider_wait(account, now);
-        let tokens = self.expected_tokens(model, request.tokens);
+        let tokens = self.expected_tokens(model, request.tokens, false);
         match self.gate(index, model, tokens, now) {
             Gate::Never(why) => (Standing::Excluded, Some(why), None),
             Gate::Busy => (Standing::Busy, Some(Why::Concurrency), None),

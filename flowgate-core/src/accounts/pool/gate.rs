@@ -162,7 +162,7 @@ impl Pool {
 
     /// Whether an account never serves a model.
     fn refuses(&self, index: u32, model: u32) -> bool {
-        let models = self.cold[index as usize].models.as_deref();
+        let models = self.lists.get(self.cold[index as usize].models);
         model != 0 && models.is_some_and(|models| !models.contains(&model))
     }
 

@@ -11,6 +11,7 @@ mod budget;
 mod event;
 mod explain;
 mod gate;
+mod lists;
 mod names;
 mod permits;
 mod pick;
@@ -21,6 +22,7 @@ mod report;
 mod retry;
 mod sessions;
 mod settings;
+mod shared;
 mod snapshot;
 mod strategy;
 mod timers;
@@ -34,17 +36,21 @@ pub use refresh::{RefreshLease, Refreshed};
 pub use report::{Outcome, Verdict};
 pub use retry::{Attempt, Step};
 pub use settings::{Affinity, Backoff, ProviderSettings, Ramp, Retry, Settings, Strategy};
+pub use shared::SharedPool;
 pub use snapshot::{PoolState, SnapshotError};
 
 use account::{Account, Cold, ModelState, NONE};
 use bitset::Bitset;
 use budget::Budget;
 use event::Events;
+use lists::ModelLists;
 use names::Names;
 use permits::Permits;
 use provider::Provider;
 use sessions::Sessions;
 use timers::Timers;
+
+use std::collections::BTreeMap;
 
 use crate::Timestamp;
 
@@ -87,6 +93,9 @@ pub struct Pool {
     heaviest: u32,
     retries_left: u32,
     refreshes: u64,
+    /// Who refreshes which account, until when.
+    refreshing: BTreeMap<u32, (u64, Timestamp)>,
+    lists: ModelLists,
     /// The accounts of providers that are left alone, and when that has to be looked at again.
     apart: Bitset,
     apart_until: Timestamp,
@@ -109,8 +118,8 @@ struct ModelIndex {
     blocked: Bitset,
     /// The accounts that have a state for it.
     stateful: Bitset,
-    /// What a request really used, of what was estimated.
-    used: f32,
+    /// What a request really used, of what was estimated: where its prompt was cold, and warm.
+    used: [f32; 2],
 }
 
 /// Accounts that share one budget.
@@ -152,6 +161,8 @@ impl Pool {
             heaviest: 1,
             retries_left: settings.retry.budget,
             refreshes: 0,
+            refreshing: BTreeMap::new(),
+            lists: ModelLists::default(),
             apart: Bitset::default(),
             apart_until: Timestamp::MAX,
             waiting: pick::Waiting::default(),
@@ -224,7 +235,7 @@ impl Pool {
         self.providers[provider as usize].members.put(index, true);
         self.apart_until = 0;
         self.join(index, before.2, group);
-        self.restrict(index, models);
+        self.restrict(index, &models);
     }
 
     /// Moves an account from one group to another.
@@ -255,8 +266,8 @@ impl Pool {
     }
 
     /// Says which models an account serves. None: all.
-    fn restrict(&mut self, index: u32, models: Vec<u32>) {
-        let models = (!models.is_empty()).then(|| models.into_boxed_slice());
+    fn restrict(&mut self, index: u32, models: &[u32]) {
+        let models = self.lists.add(models);
         if self.cold[index as usize].models == models {
             return;
         }
@@ -292,6 +303,7 @@ impl Pool {
             ..Account::default()
         };
         self.cold[index as usize] = Cold::default();
+        self.refreshing.remove(&index);
         self.ids.remove(index);
         true
     }
@@ -324,7 +336,7 @@ impl Pool {
         account.breaker = breaker::Breaker::default();
         account.learned_cap = 0;
         account.ramp_from = 0;
-        self.cold[index as usize].refresh = None;
+        self.refreshing.remove(&index);
         while self.accounts[index as usize].scopes != NONE {
             let state = self.accounts[index as usize].scopes;
             let model = self.states[state as usize].model;
@@ -400,10 +412,10 @@ impl Pool {
         self.models.push(ModelIndex {
             blocked: Bitset::default(),
             stateful: Bitset::default(),
-            used: 1.0,
+            used: [1.0; 2],
         });
         for index in 0..self.accounts.len() as u32 {
-            if self.cold[index as usize].models.is_some() {
+            if self.cold[index as usize].models != NONE {
                 self.look_at_model(index, number, self.now);
             }
         }

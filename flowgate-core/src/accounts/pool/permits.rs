@@ -46,6 +46,8 @@ pub(super) struct Underway {
     pub(super) estimate: u32,
     /// How much had been charged to the budget, this request included.
     pub(super) charged: super::budget::Mark,
+    /// Whether its prompt was expected to be warm.
+    pub(super) warm: bool,
     pub(super) probe: bool,
     pub(super) model_probe: bool,
     pub(super) provider_probe: bool,

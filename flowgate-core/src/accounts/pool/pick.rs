@@ -101,6 +101,17 @@ impl Waiting {
     }
 }
 
+/// What a request will probably take.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    tokens: u32,
+    warm: bool,
+}
+
+/// How long providers keep a prompt: five minutes, as Anthropic's "Prompt caching" and OpenAI's
+/// "Prompt caching" have it.
+const PROMPT_KEPT_MS: u64 = 300_000;
+
 impl Pool {
     /// Decides who serves a request.
     ///
@@ -118,16 +129,21 @@ impl Pool {
         if now >= self.apart_until {
             self.look_at_providers(now);
         }
-        let tokens = self.expected_tokens(model, request.tokens);
+        let cold = self.expected_tokens(model, request.tokens, false);
         let session = request.session.filter(|_| self.settings.affinity.enabled);
         if let Some(session) = session
             && let Some((place, index)) = self.sessions.get(session, model, now)
         {
-            match self.warm(index, model, tokens, request, now) {
+            let kept = self.sessions.until(place).saturating_sub(now);
+            let silent = self.settings.affinity.ttl_ms.saturating_sub(kept);
+            let warm = silent < PROMPT_KEPT_MS;
+            let tokens = self.expected_tokens(model, request.tokens, warm);
+            match self.warm(index, model, [tokens, cold], request, now) {
                 Gate::Open => {
                     let until = now.saturating_add(self.settings.affinity.ttl_ms);
                     self.sessions.touch(place, until);
-                    return Pick::Use(self.take(index, model, tokens, request.tokens, now));
+                    let expected = Expected { tokens, warm };
+                    return Pick::Use(self.take(index, model, expected, request.tokens, now));
                 }
                 Gate::Until(until, _) => {
                     let why = Why::Affinity;
@@ -138,35 +154,40 @@ impl Pool {
         }
         if request.exclude.is_empty() && self.waiting.until > now {
             let waiting = self.waiting;
-            if (waiting.model, waiting.tokens) == (model, tokens) {
+            if (waiting.model, waiting.tokens) == (model, cold) {
                 return Pick::Wait {
                     until: waiting.until,
                     why: waiting.why,
                 };
             }
         }
-        let Some(index) = self.choose(model, tokens, request.exclude, now) else {
-            return self.nobody(model, tokens, request.exclude, now);
+        let Some(index) = self.choose(model, cold, request.exclude, now) else {
+            return self.nobody(model, cold, request.exclude, now);
         };
         if let Some(session) = session {
             let until = now.saturating_add(self.settings.affinity.ttl_ms);
             self.sessions.bind(session, model, index, until);
         }
-        Pick::Use(self.take(index, model, tokens, request.tokens, now))
+        let expected = Expected {
+            tokens: cold,
+            warm: false,
+        };
+        Pick::Use(self.take(index, model, expected, request.tokens, now))
     }
 
     /// How many tokens to expect where the caller estimates that many.
     #[inline]
-    pub(super) fn expected_tokens(&self, model: u32, estimate: u32) -> u32 {
-        (estimate as f32 * self.models[model as usize].used) as u32
+    pub(super) fn expected_tokens(&self, model: u32, estimate: u32, warm: bool) -> u32 {
+        let used = self.models[model as usize].used[usize::from(warm)];
+        (estimate as f32 * used) as u32
     }
 
     /// Whether the account that is warm for a session can serve it, or can soon enough.
     fn warm(
-        &self,
+        &mut self,
         index: u32,
         model: u32,
-        tokens: u32,
+        [tokens, cold]: [u32; 2],
         request: &Request<'_>,
         now: Timestamp,
     ) -> Gate {
@@ -176,23 +197,33 @@ impl Pool {
         };
         let apart = self.provider_wait(account, now);
         let gate = self.gate(index, model, tokens, now);
-        let (until, known) = match (gate, apart) {
-            (Gate::Open, None) => return Gate::Open,
-            (Gate::Open, Some(_)) => return Gate::Never(Why::Provider),
-            (Gate::Until(until, why), None) => (until, why == Why::Budget),
-            _ => return Gate::Never(Why::Concurrency),
-        };
         let affinity = self.settings.affinity;
-        let patience = if known {
-            affinity.wait_known_ms
-        } else {
-            affinity.wait_unknown_ms
-        };
         let since = request.since.unwrap_or(now).min(now);
+        let (until, why) = match (gate, apart) {
+            (_, Some(_)) => return Gate::Never(Why::Provider),
+            (Gate::Until(until, why), None) => (until, why),
+            (gate, None) => return gate,
+        };
+        let patience = match why {
+            Why::Budget => affinity.wait_known_ms + self.reluctance(model, cold, request, now),
+            _ => affinity.wait_unknown_ms,
+        };
         if until <= since.saturating_add(patience) {
-            return Gate::Until(until, Why::Affinity);
+            return gate;
         }
-        Gate::Never(Why::Cooldown)
+        Gate::Never(why)
+    }
+
+    /// How much longer to wait for a warm account because the others are under pressure: there, a
+    /// cold prompt takes from them what they do not have.
+    fn reluctance(&mut self, model: u32, cold: u32, request: &Request<'_>, now: Timestamp) -> u64 {
+        let most = self.settings.affinity.wait_pressed_ms;
+        if most == 0 {
+            return 0;
+        }
+        let other = self.choose(model, cold, request.exclude, now);
+        let pressure = other.map_or(1.0, |other| self.pressure(other, cold, now));
+        ((pressure - 0.5).clamp(0.0, 0.5) * 2.0 * most as f64) as u64
     }
 
     fn choose(&mut self, model: u32, tokens: u32, exclude: &[Slot], now: Timestamp) -> Option<u32> {
@@ -219,10 +250,11 @@ impl Pool {
         &mut self,
         index: u32,
         model: u32,
-        tokens: u32,
+        expected: Expected,
         estimate: u32,
         now: Timestamp,
     ) -> Permit {
+        let Expected { tokens, warm } = expected;
         self.sequence += 1;
         let place = index as usize;
         let account = &mut self.accounts[place];
@@ -269,6 +301,7 @@ impl Pool {
             tokens,
             estimate,
             charged,
+            warm,
             probe,
             model_probe,
             provider_probe,

@@ -23,7 +23,7 @@ pub(super) struct Provider {
     pub(super) breaker: ProviderBreaker,
     pub(super) members: Bitset,
     /// The accounts that may have a cooldown because of overload.
-    pub(super) cooled: Vec<u32>,
+    pub(super) cooled: Bitset,
 }
 
 impl ProviderBreaker {

@@ -11,7 +11,7 @@ use super::report::Outcome;
 use crate::Timestamp;
 
 /// How many requests a provider that refused more may be given at least.
-const LEAST_CAP: u32 = 1;
+const LEAST_CAP: u16 = 1;
 
 impl Pool {
     /// Takes over what a usage endpoint, or a frame of a stream, says about an account's quota.
@@ -189,7 +189,7 @@ impl Pool {
             return;
         }
         let ratio = (took as f32 / underway.estimate as f32).clamp(0.05, 20.0);
-        let used = &mut self.models[underway.model as usize].used;
+        let used = &mut self.models[underway.model as usize].used[usize::from(underway.warm)];
         *used += 0.05 * (ratio - *used);
     }
 
@@ -213,24 +213,27 @@ impl Pool {
     /// What is under way now is what the provider allows.
     pub(super) fn learn_cap(&mut self, slot: Slot, now: Timestamp) {
         let account = &mut self.accounts[slot.index as usize];
-        let cap = account.inflight.max(LEAST_CAP);
+        let cap = u16::try_from(account.inflight)
+            .unwrap_or(u16::MAX)
+            .max(LEAST_CAP);
         if account.learned_cap == 0 || cap < account.learned_cap {
             account.learned_cap = cap;
+            let cap = cap.into();
             self.events.add(now, EventKind::CapLearned { slot, cap });
         }
         let account = &mut self.accounts[slot.index as usize];
-        account.cap_since = now;
+        account.cap_since = seconds(now);
         self.look(slot.index, now);
     }
 
     /// A request was served: after a while without refusals, one more may be tried.
     pub(super) fn unlearn_cap(&mut self, index: u32, now: Timestamp) {
         let account = &mut self.accounts[index as usize];
-        let quiet = now.saturating_sub(account.cap_since) >= CAP_QUIET_MS;
+        let quiet = seconds(now).saturating_sub(account.cap_since) >= CAP_QUIET_S;
         if account.learned_cap == 0 || !quiet {
             return;
         }
-        account.cap_since = now;
+        account.cap_since = seconds(now);
         account.learned_cap = account.learned_cap.saturating_add(1);
         self.look(index, now);
     }
@@ -257,4 +260,8 @@ impl Pool {
 }
 
 /// After so long without a refusal one more request at a time is tried.
-const CAP_QUIET_MS: u64 = 60_000;
+const CAP_QUIET_S: u32 = 60;
+
+fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at / 1_000).unwrap_or(u32::MAX)
+}

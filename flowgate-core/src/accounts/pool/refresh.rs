@@ -46,13 +46,13 @@ impl Pool {
         let now = self.advance(now);
         let alive =
             self.holds(slot) && self.accounts[slot.index as usize].lifecycle != Lifecycle::Dead;
-        let cold = self.cold.get_mut(slot.index as usize).filter(|_| alive)?;
-        if cold.refresh.is_some_and(|(_, until)| until > now) {
+        let other = self.refreshing.get(&slot.index);
+        if !alive || other.is_some_and(|(_, until)| *until > now) {
             return None;
         }
         self.refreshes += 1;
         let until = now.saturating_add(self.settings.refresh_lease_ms);
-        cold.refresh = Some((self.refreshes, until));
+        self.refreshing.insert(slot.index, (self.refreshes, until));
         Some(RefreshLease {
             slot,
             number: self.refreshes,
@@ -68,12 +68,10 @@ impl Pool {
         if !self.holds(slot) {
             return false;
         }
-        let cold = &mut self.cold[slot.index as usize];
-        let mine = cold
-            .refresh
-            .is_some_and(|(number, _)| number == lease.number);
+        let current = self.refreshing.get(&slot.index);
+        let mine = current.is_some_and(|(number, _)| *number == lease.number);
         if mine {
-            cold.refresh = None;
+            self.refreshing.remove(&slot.index);
         }
         match how {
             Refreshed::Done => self.credential_is_new(slot, now),

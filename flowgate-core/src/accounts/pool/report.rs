@@ -315,7 +315,7 @@ impl Pool {
         }
         if answer.class == Class::Overloaded {
             let provider = self.accounts[index as usize].provider;
-            self.providers[provider as usize].cooled.push(index);
+            self.providers[provider as usize].cooled.put(index, true);
         }
         let (slot, model) = (underway.slot, (model != 0).then_some(model));
         let class = answer.class;
@@ -379,7 +379,7 @@ impl Pool {
             return None;
         }
         let until = provider.breaker.until();
-        for index in std::mem::take(&mut provider.cooled) {
+        for index in std::mem::take(&mut provider.cooled).iter() {
             self.lift_overload(index, now);
         }
         self.provider_changed();
@@ -412,7 +412,7 @@ impl Pool {
     /// The credential is gone for good.
     pub(super) fn kill(&mut self, slot: Slot, now: Timestamp) {
         self.accounts[slot.index as usize].lifecycle = Lifecycle::Dead;
-        self.cold[slot.index as usize].refresh = None;
+        self.refreshing.remove(&slot.index);
         self.look(slot.index, now);
         self.events.add(now, EventKind::Died { slot });
     }

@@ -13,6 +13,8 @@ pub struct Attempt {
     begun: Timestamp,
     deadline: Option<Timestamp>,
     sent: u32,
+    /// How many of these count towards the most.
+    counted: u32,
     refreshed: bool,
     failed: Vec<Slot>,
 }
@@ -24,6 +26,7 @@ impl Attempt {
             begun: now,
             deadline,
             sent: 0,
+            counted: 0,
             refreshed: false,
             failed: Vec::new(),
         }
@@ -70,7 +73,12 @@ impl Pool {
             Action::Done | Action::Stop => return Step::Stop,
             Action::Next | Action::Refresh => {}
         }
-        if attempt.sent >= self.settings.retry.max_attempts || !self.spend_retry(verdict.class) {
+        // Where the pool knows when to go on, a deadline is limit enough.
+        let paced = verdict.class.is_limit() || verdict.class == Class::Overloaded;
+        if !paced || attempt.deadline.is_none() {
+            attempt.counted += 1;
+        }
+        if attempt.counted >= self.settings.retry.max_attempts || !self.spend_retry(verdict.class) {
             return Step::Stop;
         }
         if verdict.action == Action::Refresh
@@ -116,7 +124,7 @@ impl Pool {
     fn spend_retry(&mut self, class: Class) -> bool {
         let cost = match class {
             Class::Timeout => 10,
-            Class::ServerError | Class::Network | Class::Overloaded | Class::Unknown => 5,
+            Class::ServerError | Class::Network | Class::Unknown => 5,
             _ => 0,
         };
         let left = self.retries_left.checked_sub(cost);

@@ -57,6 +57,12 @@ impl Sessions {
         (entry.until > now).then_some((number, entry.slot))
     }
 
+    /// When a session is forgotten if nothing comes.
+    #[inline]
+    pub(super) fn until(&self, number: u32) -> Timestamp {
+        self.entries[number as usize].until
+    }
+
     /// The session was served by the account that it has.
     #[inline]
     pub(super) fn touch(&mut self, number: u32, until: Timestamp) {

@@ -159,6 +159,9 @@ pub struct Affinity {
     pub wait_known_ms: u64,
     /// How long to wait for it where that is a guess.
     pub wait_unknown_ms: u64,
+    /// How much longer to wait for it if the others are nearly used up: there, a cold prompt takes
+    /// what they do not have.
+    pub wait_pressed_ms: u64,
 }
 
 impl Default for Affinity {
@@ -169,6 +172,7 @@ impl Default for Affinity {
             max_sessions: 100_000,
             wait_known_ms: 1_000,
             wait_unknown_ms: 2_500,
+            wait_pressed_ms: 10_000,
         }
     }
 }

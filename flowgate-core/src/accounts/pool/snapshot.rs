@@ -46,8 +46,8 @@ pub struct PoolState {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SavedModel {
     name: String,
-    #[serde(with = "super::bits::single")]
-    used: f32,
+    /// As bits.
+    used: [u32; 2],
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,8 +88,8 @@ struct SavedAccount {
     budget: Option<Budget>,
     last_used: u64,
     ramp_from: Timestamp,
-    learned_cap: u32,
-    cap_since: Timestamp,
+    learned_cap: u16,
+    cap_since: u32,
     sent: Sent,
     refresh: Option<(u64, Timestamp)>,
 }
@@ -104,6 +104,7 @@ struct SavedPermit {
     tokens: u32,
     estimate: u32,
     charged: Mark,
+    warm: bool,
     probe: bool,
     model_probe: bool,
     provider_probe: bool,
@@ -167,7 +168,7 @@ impl Pool {
         models
             .map(|(model, name)| SavedModel {
                 name: name.to_owned(),
-                used: model.used,
+                used: model.used.map(f32::to_bits),
             })
             .collect()
     }
@@ -179,7 +180,7 @@ impl Pool {
             .map(|(provider, name)| SavedProvider {
                 name: name.to_owned(),
                 breaker: provider.breaker.clone(),
-                cooled: provider.cooled.clone(),
+                cooled: provider.cooled.iter().collect(),
             })
             .collect()
     }
@@ -220,7 +221,7 @@ impl Pool {
             weight: account.weight,
             max_inflight: account.max_inflight,
             group: account.group,
-            models: cold.models.as_deref().map(<[u32]>::to_vec),
+            models: self.lists.get(cold.models).map(<[u32]>::to_vec),
             enabled: account.enabled,
             revision: cold.revision,
             lifecycle: account.lifecycle,
@@ -232,7 +233,7 @@ impl Pool {
             learned_cap: account.learned_cap,
             cap_since: account.cap_since,
             sent: account.sent,
-            refresh: cold.refresh,
+            refresh: self.refreshing.get(&index).copied(),
         }
     }
 
@@ -301,21 +302,29 @@ impl Pool {
         self.model_names = super::Names::default();
         for model in &state.models {
             check(self.model_names.add(&model.name).1, "models")?;
-            check(model.used.is_finite() && model.used > 0.0, "models")?;
+            let used = model.used.map(f32::from_bits);
+            check(
+                used.iter().all(|used| *used > 0.0 && *used <= 20.0),
+                "models",
+            )?;
             self.models.push(ModelIndex {
                 blocked: super::Bitset::default(),
                 stateful: super::Bitset::default(),
-                used: model.used,
+                used,
             });
         }
         for provider in &state.providers {
             check(self.provider_names.add(&provider.name).1, "providers")?;
             let members = (provider.cooled.iter()).all(|i| (*i as usize) < state.accounts.len());
             check(members, "providers")?;
+            let mut cooled = super::Bitset::default();
+            for index in &provider.cooled {
+                cooled.put(*index, true);
+            }
             self.providers.push(super::Provider {
                 breaker: provider.breaker.clone(),
                 members: super::Bitset::default(),
-                cooled: provider.cooled.clone(),
+                cooled,
             });
         }
         for group in &state.groups {
@@ -382,10 +391,12 @@ impl Pool {
             enabled: saved.enabled,
         };
         self.cold[index as usize] = Cold {
-            models: saved.models.clone().map(Vec::into_boxed_slice),
+            models: self.lists.add(saved.models.as_deref().unwrap_or_default()),
             revision: saved.revision,
-            refresh: saved.refresh,
         };
+        if let Some(refresh) = saved.refresh {
+            self.refreshing.insert(index, refresh);
+        }
         // The list of states grows at its head.
         for (model, breaker) in saved.model_breakers.iter().rev() {
             check(*model > 0 && *model < models, "models")?;
@@ -460,6 +471,7 @@ impl SavedPermit {
             tokens: self.tokens,
             estimate: self.estimate,
             charged: self.charged,
+            warm: self.warm,
             probe: self.probe,
             model_probe: self.model_probe,
             provider_probe: self.provider_probe,
@@ -478,6 +490,7 @@ fn saved_permit((id, underway): (u64, &Underway)) -> SavedPermit {
         tokens: underway.tokens,
         estimate: underway.estimate,
         charged: underway.charged,
+        warm: underway.warm,
         probe: underway.probe,
         model_probe: underway.model_probe,
         provider_probe: underway.provider_probe,
