@@ -442,14 +442,14 @@ fn the_hook_is_installed_once_and_taken_out_again() {
         .filter(|s| s["installed"] == true);
     assert_eq!(installed.count(), 5);
 
-    home.write(".gemini/settings.json", "{ // mine\n}");
+    home.write(".gemini/settings.json", "{ \"mine\": ");
     let answer = home.run(&["guard", "hook", "install", "gemini"]);
     assert!(
         answer.code == 2 && answer.err.contains("settings.json"),
         "{}",
         answer.err
     );
-    assert_eq!(home.read(".gemini/settings.json"), "{ // mine\n}");
+    assert_eq!(home.read(".gemini/settings.json"), "{ \"mine\": ");
     assert_eq!(home.run(&["guard", "hook", "install", "nano"]).code, 2);
 }
 

@@ -65,24 +65,24 @@ pub struct Classification {
     pub cooldown_ms: Option<f64>,
 }
 
-/// Says what an answer means.
-#[napi(catch_unwind)]
-pub fn classify(
-    env: &Env,
-    provider: String,
-    said: Said,
-    rules: Option<&ClassifyRules>,
-    now: f64,
-) -> Result<Classification> {
-    let usual = Rules::default();
-    let rules = rules.map_or(&usual, |rules| &rules.0);
-    let meaning = accounts::classify(&said.answer(env, &provider)?, now as u64, rules);
-    Ok(Classification {
-        class: word(meaning.class),
-        scope: word(meaning.scope),
-        action: word(meaning.action),
-        cooldown_ms: meaning.cooldown_ms.map(|ms| ms as f64),
-    })
+impl Classification {
+    pub(crate) fn of(
+        env: &Env,
+        provider: &str,
+        said: &Said,
+        rules: Option<&ClassifyRules>,
+        now: u64,
+    ) -> Result<Self> {
+        let usual = Rules::default();
+        let rules = rules.map_or(&usual, |rules| &rules.0);
+        let meaning = accounts::classify(&said.answer(env, provider)?, now, rules);
+        Ok(Self {
+            class: word(meaning.class),
+            scope: word(meaning.scope),
+            action: word(meaning.action),
+            cooldown_ms: meaning.cooldown_ms.map(|ms| ms as f64),
+        })
+    }
 }
 
 /// The answer of a pick: a permit and its account, or why there is none.

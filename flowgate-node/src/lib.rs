@@ -27,6 +27,7 @@ use flowgate_core::runtime;
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
 
+use crate::accounts::{Classification, ClassifyRules, Said};
 use crate::config::Config;
 use crate::error::into_js;
 use crate::types::{Activation, Merge, Migration, State};
@@ -98,9 +99,22 @@ pub fn active_profile(env: &Env, config: &Config) -> Result<Option<State>> {
     }
 }
 
+/// Says what an answer of a provider means.
+#[napi(catch_unwind)]
+pub fn classify(
+    env: &Env,
+    provider: String,
+    said: Said,
+    rules: Option<&ClassifyRules>,
+    now: f64,
+) -> Result<Classification> {
+    Classification::of(env, &provider, &said, rules, now as u64)
+}
+
 /// Panics, so that the tests see what becomes of it; there is no such function in a release.
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
+#[expect(clippy::panic, reason = "that is what it is for")]
 pub fn panic_now() {
     panic!("a panic on purpose");
 }
@@ -108,6 +122,7 @@ pub fn panic_now() {
 /// Panics on a thread of the pool; there is no such function in a release.
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
+#[expect(clippy::panic, reason = "that is what it is for")]
 pub fn panic_later() -> AsyncTask<Work<Activation>> {
     Work::start(|| panic!("a panic on purpose"))
 }

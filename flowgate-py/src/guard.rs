@@ -42,18 +42,19 @@ impl Guard {
             let policy = match policy {
                 // As a section of a configuration: null is "not given", comments are skipped.
                 Some(policy) => Policy::from_yaml(&to_yaml(&policy))
-                    .map_err(|error| (error.to_string(), error.code()))?,
+                    .map_err(|error| (error.to_string(), error.code().to_owned()))?,
                 None => Policy::default(),
             };
             policy
                 .embedded()
-                .map_err(|error| (error.to_string(), error.code()))?;
+                .map_err(|error| (error.to_string(), error.code().to_owned()))?;
             let files = runtime::guard::pack_texts(&policy)
-                .map_err(|error| (error.to_string(), error.code()))?;
+                .map_err(|error| (error.to_string(), error.code().to_owned()))?;
             let texts = files.iter().map(String::as_str);
             let packs = UserPacks::from_yaml(texts.chain(packs.iter().map(|pack| &**pack)))
-                .map_err(|error| (error.to_string(), error.code()))?;
-            guard::Guard::new(&policy, packs).map_err(|error| (error.to_string(), error.code()))
+                .map_err(|error| (error.to_string(), error.code().to_owned()))?;
+            guard::Guard::new(&policy, packs)
+                .map_err(|error| (error.to_string(), error.code().to_owned()))
         });
         Ok(Self {
             guard: made.map_err(GuardError::new_err)?,

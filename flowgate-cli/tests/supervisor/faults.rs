@@ -573,7 +573,7 @@ async fn a_shutdown_stops_everything_in_time() {
 
 #[tokio::test]
 async fn a_service_inherits_its_output_and_nothing_else() {
-    let text = "ls /proc/$$/fd | sed 's/^/fd /'; grep -E '^Sig(Blk|Ign):' /proc/$$/status; ps -o pgid= $$ | xargs echo group; echo pid $$; echo ready; exec sleep 60";
+    let text = "ls /proc/$$/fd | sed 's/^/fd /'; (exec grep -E '^Sig(Blk|Ign):' /proc/self/status); ps -o pgid= $$ | xargs echo group; echo pid $$; echo ready; exec sleep 60";
     let rig = Rig::up([script("heir", text)]).await;
     let log = rig.log("heir");
     let fds: Vec<&str> = log.lines().filter(|line| line.starts_with("fd ")).collect();
@@ -630,5 +630,31 @@ async fn one_that_says_itself_that_it_is_ready_is_believed() {
     rig.handle.start(Selection::All);
     rig.becomes("says", PublicState::Running).await;
     assert!(before.elapsed() >= Duration::from_millis(200));
+    rig.down().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_one_that_failed_is_not_waited_for() {
+    let broken = ServiceSpec::new("broken", ["/no/such/program"]);
+    let user = script("user", "echo ready; exec sleep 60").needs("broken");
+    let last = script("last", "echo ready; exec sleep 60").needs("user");
+    let rig = Rig::new([broken, user, last]).await;
+    rig.handle.start(Selection::All);
+    let before = Instant::now();
+    let states: Vec<PublicState> = rig
+        .settled()
+        .await
+        .iter()
+        .map(|s| s.service.public)
+        .collect();
+    assert!(before.elapsed() < Duration::from_secs(10));
+    assert_eq!(
+        states,
+        [
+            PublicState::Error,
+            PublicState::Starting,
+            PublicState::Starting
+        ]
+    );
     rig.down().await;
 }

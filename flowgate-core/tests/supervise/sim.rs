@@ -42,6 +42,8 @@ pub(crate) struct Sim {
     specs: BTreeMap<ServiceId, ServiceSpec>,
     may_spawn: BTreeSet<ServiceId>,
     shutdown: bool,
+    /// The services whose main process goes on without its supervisor: who needs them has them.
+    left: BTreeSet<ServiceId>,
     /// Since when each process is being stopped, phase `Wait` apart.
     stopping: BTreeMap<(ServiceId, Gen), Millis>,
 }
@@ -118,6 +120,7 @@ impl Sim {
             specs: known,
             may_spawn: BTreeSet::new(),
             shutdown: false,
+            left: BTreeSet::new(),
             stopping: BTreeMap::new(),
         };
         let before = sim.machine.status();
@@ -415,6 +418,7 @@ impl Sim {
             ProcessAction::Leave => {
                 let process = self.processes.get_mut(&key).unwrap();
                 assert!(process.lives && self.shutdown);
+                self.left.insert(service.clone());
                 process.lives = false;
             }
             _ => {}
@@ -598,7 +602,11 @@ impl Sim {
                     }
                 );
                 assert!(
-                    !needs || other.process.is_none() || stuck || status.want == Want::Up,
+                    !needs
+                        || other.process.is_none()
+                        || stuck
+                        || status.want == Want::Up
+                        || self.left.contains(name),
                     "I12: {name} stops before {}",
                     other.name
                 );

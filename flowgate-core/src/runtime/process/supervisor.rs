@@ -1,5 +1,6 @@
 //! A supervisor in one's own program.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ use crate::Timestamp;
 use crate::event::{Event, Level};
 use crate::runtime::EventLog;
 use crate::supervise::{
-    Command, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services,
+    Command, Gate, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services, State,
     Supervisor as Machine,
 };
 
@@ -231,16 +232,15 @@ impl Handle {
     }
 
     /// Waits until none of these services is on its way anywhere: each runs, is stopped, has done
-    /// its work, or has failed. Returns where they stand.
+    /// its work, has failed, or waits for one that has, or for a port that another process has.
+    /// Returns where they stand.
     pub async fn settled(&self, which: &Selection) -> Vec<Status> {
         let mut events = self.events();
         loop {
-            let status = selected(self.status().await, which);
-            let rests = |status: &Status| match status.service.public {
-                PublicState::Running => status.service.other.is_none(),
-                PublicState::Stopped | PublicState::Error => true,
-                PublicState::Starting | PublicState::Stopping | PublicState::Restarting => false,
-            };
+            let all = self.status().await;
+            let resting = at_rest(&all);
+            let status = selected(all, which);
+            let rests = |status: &Status| resting.contains(&status.service.name);
             if status.iter().all(rests) || events.next().await.is_none() {
                 return status;
             }
@@ -253,6 +253,36 @@ impl Handle {
             Ok(status) => status,
             Err(_) => selected(self.status().await, which),
         }
+    }
+}
+
+/// The services that go nowhere by themselves.
+fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
+    let mut resting = BTreeSet::new();
+    loop {
+        let rests = |status: &&Status| match (&status.service.public, &status.service.state) {
+            (PublicState::Running, _) => status.service.other.is_none(),
+            (PublicState::Stopped | PublicState::Error, _) => true,
+            (_, State::Waiting { gate }) => match gate {
+                Gate::Port { owner } => owner.is_some(),
+                // One that runs by now lets it go on in a moment.
+                Gate::Dependencies { services } => services.iter().all(|id| {
+                    let needed = all.iter().find(|status| status.service.name == *id);
+                    resting.contains(id)
+                        && needed.is_none_or(|needed| needed.service.public != PublicState::Running)
+                }),
+            },
+            _ => false,
+        };
+        let found: BTreeSet<ServiceId> = all
+            .iter()
+            .filter(rests)
+            .map(|status| status.service.name.clone())
+            .collect();
+        if found.len() == resting.len() {
+            return found;
+        }
+        resting = found;
     }
 }
 

@@ -221,11 +221,13 @@ mod tests {
         let (_dir, path, mut log) = log(10, 2, 100);
         log.write(b"one\ntwo\nthree\nfour\n");
         log.write(b"five\nsix\n");
-        assert_eq!(read(&path), "five\nsix\n");
-        assert_eq!(read(&aside(&path, 1)), "three\nfour\n");
-        assert_eq!(read(&aside(&path, 2)), "one\ntwo\n");
-        log.write(b"seven\n");
-        assert_eq!(read(&aside(&path, 2)), "three\nfour\n");
+        assert_eq!(read(&path), "six\n");
+        assert_eq!(read(&aside(&path, 1)), "four\nfive\n");
+        assert_eq!(read(&aside(&path, 2)), "three\n");
+        log.write(b"seven\neight\n");
+        assert_eq!(read(&path), "eight\n");
+        assert_eq!(read(&aside(&path, 1)), "six\nseven\n");
+        assert_eq!(read(&aside(&path, 2)), "four\nfive\n");
         assert!(!aside(&path, 3).exists());
     }
 
