@@ -292,7 +292,7 @@ async function pause(milliseconds, signal, woken) {
 
 /** An answer, as the native half wants it. */
 function said({ status, headers, body, transport }) {
-  if (status !== undefined && status !== null) whole('status', status)
+  if (status !== undefined && status !== null) whole('status', status, 0xffff)
   if (transport !== undefined && transport !== null) string('transport', transport)
   const bytes = body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array
   if (!bytes) throw wrongType('`body` must be a string or a Uint8Array')

@@ -21,8 +21,8 @@ function strings(name, values) {
 }
 
 /** A number that fits into 32 bits without a sign. */
-function whole(name, value) {
-  if (!Number.isInteger(check(name, value, 'number')) || value < 0 || value > 0xffff_ffff) {
+function whole(name, value, most = 0xffff_ffff) {
+  if (!Number.isInteger(check(name, value, 'number')) || value < 0 || value > most) {
     throw Object.assign(new RangeError(`\`${name}\` must be a whole number`), { code: 'ERR_OUT_OF_RANGE' })
   }
   return value
