@@ -115,12 +115,18 @@ pub fn classify(
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
 pub fn panic_now() {
-    std::panic::panic_any("a panic on purpose");
+    on_purpose()
 }
 
 /// Panics on a thread of the pool; there is no such function in a release.
 #[cfg(debug_assertions)]
 #[napi(catch_unwind)]
 pub fn panic_later() -> AsyncTask<Work<Activation>> {
-    Work::start(|| std::panic::panic_any("a panic on purpose"))
+    Work::start(on_purpose)
+}
+
+#[cfg(debug_assertions)]
+#[expect(clippy::panic, reason = "that is what it is for")]
+fn on_purpose<T>() -> T {
+    panic!("a panic on purpose")
 }
