@@ -5,14 +5,22 @@ pub(crate) mod auth;
 pub(crate) mod bootstrap;
 mod config;
 mod dev;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod guard;
 pub(crate) mod health;
 pub(crate) mod hook;
 mod init;
 mod integration;
+#[cfg(target_os = "linux")]
 mod logs;
 mod profile;
+#[cfg(target_os = "linux")]
 mod supervise;
+#[cfg(not(target_os = "linux"))]
+use elsewhere as logs;
+#[cfg(not(target_os = "linux"))]
+use elsewhere as supervise;
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

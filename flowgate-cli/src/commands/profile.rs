@@ -144,7 +144,6 @@ fn print_change(change: &Change, output: &mut Output) -> Result<()> {
 }
 
 pub(crate) fn set(file: &Path, name: &str, output: &mut Output) -> Result {
-    #[cfg(target_os = "linux")]
     if let Some(answer) = super::supervise::change(file, Some(name), false)? {
         let done = format!("profile {} is active", visible::one_line(name));
         return super::supervise::outcome(&answer, &done, output);

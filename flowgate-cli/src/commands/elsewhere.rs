@@ -1,0 +1,54 @@
+//! `flowgate up` and what belongs to it, where there is no way yet to hold a service's processes
+//! together: everything but Linux.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::args::ServiceCommand;
+use crate::output::{Failure, Output, Result};
+
+fn refused<T>() -> Result<T> {
+    Err(Failure::Usage(
+        "supervise.unsupported",
+        format!(
+            "services are supervised on Linux alone, and this is {}",
+            std::env::consts::OS
+        ),
+        "run `flowgate` in a Linux container or in WSL 2; every other command works here"
+            .to_owned(),
+    ))
+}
+
+pub(crate) fn up(_: &Path, _: bool, _: &[String], _: &mut Output) -> Result {
+    refused()
+}
+
+pub(crate) fn down(_: &Path, _: bool, _: &mut Output) -> Result {
+    refused()
+}
+
+pub(crate) fn status(_: &Path, _: &mut Output) -> Result {
+    refused()
+}
+
+pub(crate) fn apply(_: &Path, _: bool, _: &mut Output) -> Result {
+    refused()
+}
+
+pub(crate) fn service(_: &Path, _: ServiceCommand, _: &mut Output) -> Result {
+    refused()
+}
+
+pub(crate) fn logs(_: &Path, _: bool, _: usize, _: &[String], _: &mut Output) -> Result {
+    refused()
+}
+
+/// No supervisor runs here, so there is none that would have to be asked.
+pub(super) fn change(_: &Path, _: Option<&str>, _: bool) -> Result<Option<Value>> {
+    Ok(None)
+}
+
+pub(super) fn outcome(_: &Value, _: &str, _: &mut Output) -> Result {
+    refused()
+}
