@@ -4,7 +4,6 @@
     unsafe_code,
     reason = "a global allocator cannot be written without it"
 )]
-#![expect(clippy::panic, reason = "a test may stop at the first surprise")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
