@@ -84,7 +84,7 @@ async fn nothing_is_left_of_one_that_has_helpers() {
 /// How many there are, once there are so many: a process shows no variables in the moment in which
 /// it becomes another program.
 async fn marked_soon(mark: &str, count: usize) -> usize {
-    for _ in 0..100 {
+    for _ in 0..2_000 {
         if marked(mark).len() == count {
             break;
         }
