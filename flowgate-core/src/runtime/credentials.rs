@@ -167,7 +167,7 @@ impl CredentialStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Auth`] if it holds none, [`Error::Read`], [`Error::Write`].
+    /// [`Error::Credential`] if it holds none, [`Error::Read`], [`Error::Write`].
     pub fn import(
         &self,
         format: Format,

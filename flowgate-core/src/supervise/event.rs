@@ -67,7 +67,7 @@ pub enum Selection {
 /// What happened to one process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ProcessEvent {
-    /// The answer to [`CheckPort`](super::Action::CheckPort): the port is free (and held, if that
+    /// The answer to [`CheckPort`](super::ProcessAction::CheckPort): the port is free (and held, if that
     /// was asked for).
     PortFree,
     /// The other answer: somebody has it.
@@ -75,7 +75,7 @@ pub enum ProcessEvent {
         /// Who, if it can be found out.
         owner: Option<Owner>,
     },
-    /// The answer to [`Spawn`](super::Action::Spawn): it runs.
+    /// The answer to [`Spawn`](super::ProcessAction::Spawn): it runs.
     Spawned(ProcessId),
     /// The other answer: it does not.
     SpawnFailed(SpawnError),
