@@ -480,10 +480,8 @@ fn change(path: &[&str], before: Option<&Value>, after: Option<&Value>) -> Chang
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let part = |part: &&str| match part.contains(['.', '"', ' ']) {
-        true => format!("{part:?}"),
-        false => (*part).to_owned(),
-    };
+    // TOML's way of quoting what is no bare key: the path stays one that can be taken apart again.
+    let part = |part: &&str| toml_edit::Key::new(*part).display_repr().into_owned();
     Change {
         key: path.iter().map(part).collect::<Vec<_>>().join("."),
         before: before.map(shown),

@@ -381,13 +381,14 @@ fn json_text() -> impl Strategy<Value = String> {
 fn others(client: Client, text: &str, changes: &[Change]) -> Value {
     let mut value = meaning(client, text);
     for change in changes {
-        let keys: Vec<&str> = change.key.split('.').collect();
+        // A part that is no bare key is quoted (`model_providers."my own".name`).
+        let keys = toml_edit::Key::parse(&change.key).unwrap();
         let (last, above) = keys.split_last().unwrap();
         let table = above
             .iter()
-            .try_fold(&mut value, |value, key| value.get_mut(key));
+            .try_fold(&mut value, |value, key| value.get_mut(key.get()));
         if let Some(Value::Object(map)) = table {
-            map.shift_remove(*last);
+            map.shift_remove(last.get());
         }
     }
     without_empty(value)
