@@ -112,7 +112,7 @@ class Vectors(unittest.TestCase):
     def test_a_refused_account_rests_and_another_serves(self):
         accounts = json.dumps([{"id": id, "provider": "openai"} for id in "ab"])
         settings = '{"strategy": "fill_first", "jitter": false}'
-        pool = flowgate.Pool(accounts, settings, now=NOW)
+        pool = flowgate.Pool(accounts, NOW, settings)
         first = pool.pick(NOW, "m")
         refused = flowgate.ProviderAnswer(status=429, headers={"retry-after": "20"})
         verdict = pool.report(NOW, first.permit, refused)
@@ -124,7 +124,7 @@ class Vectors(unittest.TestCase):
         self.assertEqual(pool.report(NOW, second.permit, served).kind, flowgate.Class.OK)
         [event] = json.loads(pool.drain_events())
         self.assertEqual((event["event"], event["account"]), ("cooled", "a"))
-        again = flowgate.Pool(accounts, settings, state=pool.snapshot(), now=NOW)
+        again = flowgate.Pool(accounts, NOW, settings, state=pool.snapshot())
         standings = [c["standing"] for c in json.loads(again.explain(NOW))]
         self.assertEqual(standings, ["waiting", "eligible"])
         self.assertEqual(pool.next_deadline(), NOW + 20_000)
@@ -132,7 +132,7 @@ class Vectors(unittest.TestCase):
         waits = again.pick(NOW, "m")
         self.assertEqual((waits.until, waits.why), (NOW + 20_000, flowgate.Why.COOLDOWN))
         with self.assertRaises(flowgate.FlowgateError.AccountsError) as raised:
-            flowgate.Pool('[{"name": "a"}]', now=NOW)
+            flowgate.Pool('[{"name": "a"}]', NOW)
         self.assertEqual(raised.exception.code, "accounts.invalid")
 
 

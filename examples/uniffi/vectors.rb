@@ -82,7 +82,7 @@ ACCOUNTS.each do |vector|
   equal(found.cooldown_ms, vector['cooldown_ms'], vector['name'])
 end
 
-pool = Flowgate::Pool.new('[{"id": "a"}, {"id": "b"}]', '{"strategy": "fill_first", "jitter": false}', nil, NOW)
+pool = Flowgate::Pool.new('[{"id": "a"}, {"id": "b"}]', NOW, '{"strategy": "fill_first", "jitter": false}')
 first = pool.pick(NOW, 'm')
 refused = Flowgate::ProviderAnswer.new(status: 429, headers: { 'retry-after' => '20' })
 equal(pool.report(NOW, first.permit, refused).account, 'a', 'report')

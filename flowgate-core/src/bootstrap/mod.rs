@@ -6,6 +6,7 @@ mod binary;
 mod cache;
 mod version;
 
+#[cfg(feature = "http")]
 pub(crate) use asset::leads_out;
 pub use asset::{Asset, Checksums, Release, pick, program_in};
 pub use binary::{Kind, kind, other_machine};

@@ -136,9 +136,9 @@ impl Pool {
     #[uniffi::constructor(default(settings = "{}", state = None))]
     pub fn new(
         accounts: &str,
+        now: Timestamp,
         settings: &str,
         state: Option<String>,
-        now: Timestamp,
     ) -> Result<Self, FlowgateError> {
         let settings: Settings = read("settings", settings)?;
         let specs: Vec<AccountSpec> = read("accounts", accounts)?;

@@ -1,6 +1,6 @@
 //! Places that are found by looking what is there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::atomic::directory_of;
 use crate::config::Settings;
@@ -19,11 +19,4 @@ pub(super) fn auth_dir(settings: &Settings) -> PathBuf {
     } else {
         usual
     }
-}
-
-/// The nearest directory at or above a path that is there.
-pub(super) fn existing_parent(path: &Path) -> &Path {
-    path.ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(Path::new("/"))
 }

@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Error;
-use super::auth_dir::existing_parent;
 use super::http::{Http, block_on, no_answer, parse};
 use super::machine::{disk_at, memory_now};
 use super::secrets::look_at;
@@ -115,6 +114,13 @@ fn checks(config: &Config) -> Vec<health::Check> {
         health::credentials(upstream.len(), &problems),
         health::ports(settings),
     ]
+}
+
+/// The nearest directory at or above a path that is there.
+fn existing_parent(path: &Path) -> &Path {
+    path.ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"))
 }
 
 #[cfg(test)]
