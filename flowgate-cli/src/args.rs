@@ -275,6 +275,11 @@ pub(crate) enum GuardCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccountsCommand {
+    /// Show what each account is doing, as the configuration and the saved state have it.
+    List,
+    /// Say of each account whether it could serve a request, and if not, why and until when. Exit
+    /// code: 0 one could, 1 none could now.
+    Explain(ExplainArgs),
     /// Say what an answer of a provider means. Exit code: 0 the request was served, 1 it was not.
     Classify {
         #[command(flatten)]
@@ -294,6 +299,23 @@ pub(crate) enum AccountsCommand {
     /// Try ways to choose accounts against a simulated provider: how many requests are served, how
     /// many are refused, how long they wait, and how warm their prompts are.
     Simulate(SimulateArgs),
+}
+
+/// What is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The model, if the limits of one are to count.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// The session, whose requests stay with one account.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
+    /// How many tokens it will take.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) tokens: u32,
+    /// An account that may not serve it; give one for each.
+    #[arg(long, value_name = "ID")]
+    pub(crate) exclude: Vec<String>,
 }
 
 /// What to simulate.

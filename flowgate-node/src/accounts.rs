@@ -1,8 +1,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowgate_core::accounts::{
-    self, AccountSpec, Answer, Class, Outcome, Pick, PoolState, QuotaView, Refreshed, Request,
-    Rule, Rules, Settings, Slot, Step, Transport,
+    self, AccountSpec, Answer, Class, Pick, PoolState, QuotaView, Refreshed, Request, Rule, Rules,
+    Settings, Slot, Step, Transport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -374,15 +374,10 @@ impl Pool {
         tokens: Option<u32>,
         now: u64,
     ) -> Result<accounts::Verdict> {
-        let quota = QuotaView::from_headers(&said.headers, now);
+        let said = said.answer(env, "")?;
         let mut pool = self.lock();
-        let permit = pool.permit(permit.get_u64().1);
-        let slot = permit.as_ref().map(accounts::Permit::slot);
-        let provider = slot
-            .and_then(|slot| pool.provider_of(slot))
-            .unwrap_or_default();
-        let answer = accounts::classify(&said.answer(env, provider)?, now, &self.rules);
-        let Some(permit) = permit else {
+        let Some(permit) = pool.permit(permit.get_u64().1) else {
+            let answer = accounts::classify(&said, now, &self.rules);
             return Ok(accounts::Verdict {
                 slot: None,
                 class: answer.class,
@@ -390,12 +385,7 @@ impl Pool {
                 until: None,
             });
         };
-        let outcome = Outcome {
-            answer,
-            quota: (!quota.is_empty()).then_some(&quota),
-            tokens,
-        };
-        Ok(pool.report(now, permit, &outcome))
+        Ok(pool.answered(now, permit, &said, tokens, &self.rules))
     }
 
     fn named(&self, verdict: &accounts::Verdict) -> PoolVerdict {

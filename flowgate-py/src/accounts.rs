@@ -5,7 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowgate_core::accounts::{
-    self, AccountSpec, Answer, Attempt, Class, Classification, Outcome, Pick, PoolState, QuotaView,
+    self, AccountSpec, Answer, Attempt, Class, Classification, Pick, PoolState, QuotaView,
     RefreshLease, Refreshed, Request, Rule, Rules, Settings, Slot, Step, Transport, Verdict,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -267,23 +267,16 @@ impl Pool {
     ) -> PyResult<PoolVerdict> {
         let said = Said::read(status, headers, body, transport)?;
         let now = now();
-        let quota = QuotaView::from_headers(&said.headers, now);
+        let rules = &self.rules.get().0;
         let mut pool = self.lock();
-        let permit = pool.permit(permit);
-        let slot = permit.as_ref().map(accounts::Permit::slot);
-        let provider = slot
-            .and_then(|slot| pool.provider_of(slot))
-            .unwrap_or_default();
-        let answer = accounts::classify(&said.answer(provider), now, &self.rules.get().0);
-        let Some(permit) = permit else {
-            return Ok(PoolVerdict::lost(answer));
+        let Some(permit) = pool.permit(permit) else {
+            return Ok(PoolVerdict::lost(accounts::classify(
+                &said.answer(""),
+                now,
+                rules,
+            )));
         };
-        let outcome = Outcome {
-            answer,
-            quota: (!quota.is_empty()).then_some(&quota),
-            tokens,
-        };
-        let verdict = pool.report(now, permit, &outcome);
+        let verdict = pool.answered(now, permit, &said.answer(""), tokens, rules);
         let account = verdict.slot.and_then(|slot| pool.id(slot));
         let account = account.map(|id| PyString::new(py, id).unbind());
         Ok(PoolVerdict { account, verdict })

@@ -2,10 +2,11 @@
 
 mod replay;
 mod simulate;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flowgate_core::accounts::{self, Answer, Class, Classification, Rules, SCANNED, Transport};
 use flowgate_core::runtime;
@@ -17,8 +18,14 @@ use crate::args::{AccountsCommand, ClassifyArgs};
 use crate::jsonl::answer_lines;
 use crate::output::{DIM, Exit, Failure, Output, Result, STRONG};
 
-pub(crate) fn run(command: &AccountsCommand, output: &mut Output) -> Result {
+pub(crate) fn run(
+    command: &AccountsCommand,
+    file: impl Fn() -> Result<PathBuf>,
+    output: &mut Output,
+) -> Result {
     match command {
+        AccountsCommand::List => state::list(&file()?, output),
+        AccountsCommand::Explain(args) => state::explain(&file()?, args, output),
         AccountsCommand::Classify { jsonl: true, .. } => classify_lines(),
         AccountsCommand::Classify { answer, .. } => classify(answer, output),
         AccountsCommand::Replay { jsonl: _ } => replay::lines(),

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
             init::init(&file.unwrap_or_else(|| USUAL[0].into()), force, output)
         }
         Command::Completions { shell } => completions(shell, output),
-        Command::Accounts(command) => accounts::run(&command, output),
+        Command::Accounts(command) => accounts::run(&command, file, output),
         Command::Auth(command) => auth::run(command, file, output),
         Command::Bootstrap(command) => bootstrap::run(command, file, output),
         Command::Health(args) => health::health(&file()?, &args, output),

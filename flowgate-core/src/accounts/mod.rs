@@ -3,7 +3,8 @@
 //! * [`classify`] reads an answer of a provider: what it means, for whom, and how long to wait.
 //! * [`QuotaView`] is what an answer says about quota.
 //! * A [`Pool`] decides who serves: [`Pool::pick`] gives a [`Permit`], [`Pool::on_headers`] and
-//!   [`Pool::report`] say how it went, [`Pool::next`] what to do about a failure.
+//!   [`Pool::report`] (or [`Pool::answered`], which reads the answer too) say how it went,
+//!   [`Pool::next`] what to do about a failure.
 //!
 //! Everything is a value: nothing here sends, waits, or asks what time it is. Rotation is for
 //! accounts and keys of one's own, and the terms of the provider apply.
@@ -60,9 +61,9 @@ pub use class::{Action, Class, Classification, Scope, Transport};
 pub use classify::{Answer, Rule, RuleError, Rules, SCANNED, classify};
 pub use headers::Headers;
 pub use pool::{
-    AccountSpec, Affinity, Attempt, Backoff, Candidate, Event, EventKind, Left, Lifecycle, Model,
-    Outcome, Permit, Pick, Pool, PoolState, ProviderSettings, Ramp, RefreshLease, Refreshed,
-    Request, Retry, Settings, SharedPool, Slot, SnapshotError, Standing, Step, Strategy, Verdict,
-    Why, session,
+    AccountSpec, AccountState, AccountView, Affinity, Attempt, Backoff, Candidate, Event,
+    EventKind, Left, Lifecycle, Model, ModelView, Outcome, Permit, Pick, Pool, PoolState,
+    ProviderSettings, Ramp, RefreshLease, Refreshed, Remaining, Request, Retry, Settings,
+    SharedPool, Slot, SnapshotError, Standing, Step, Strategy, Verdict, Why, WindowLeft, session,
 };
 pub use quota_view::{BucketView, QuotaView, Window, WindowView};

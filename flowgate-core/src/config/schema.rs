@@ -147,6 +147,11 @@ impl Paths {
         self.or_in_runtime_dir(self.log_file.as_ref(), Self::FILES[2].1)
     }
 
+    /// What the accounts have learned: `accounts.json` in the runtime directory.
+    pub fn accounts_file(&self) -> String {
+        self.or_in_runtime_dir(None, "accounts.json")
+    }
+
     fn or_in_runtime_dir(&self, given: Option<&PathText>, name: &str) -> String {
         match given {
             Some(path) => path.to_string(),

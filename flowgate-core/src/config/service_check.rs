@@ -99,7 +99,7 @@ fn ports(service: &Service, place: &Place<'_>, problems: &mut Vec<Diagnostic>) {
     let live = service.liveness.as_ref();
     let asks = |http: bool, tcp: bool, port: bool| (http || tcp) && !port;
     let drain = service.stop.as_ref().and_then(|stop| stop.drain.as_ref());
-    let needs: [(&[&str], bool); 6] = [
+    let needs: [(&[&str], bool); 4] = [
         (
             &["readiness"],
             ready.is_some_and(|r| asks(r.http.is_some(), r.tcp.is_some(), r.port.is_some())),
@@ -108,8 +108,6 @@ fn ports(service: &Service, place: &Place<'_>, problems: &mut Vec<Diagnostic>) {
             &["liveness"],
             live.is_some_and(|l| asks(l.http.is_some(), l.tcp.is_some(), l.port.is_some())),
         ),
-        (&["readiness_path"], service.readiness_path.is_some()),
-        (&["health_path"], service.health_path.is_some()),
         (
             &["stop", "drain"],
             drain.is_some_and(|drain| drain.http.is_some()),
@@ -121,6 +119,21 @@ fn ports(service: &Service, place: &Place<'_>, problems: &mut Vec<Diagnostic>) {
     ];
     for (keys, _) in needs.into_iter().filter(|(_, needs)| *needs) {
         problems.push(missing_port(place, keys));
+    }
+    // The first FlowGate took these without a port, and asked nobody.
+    for (key, given) in [
+        ("readiness_path", &service.readiness_path),
+        ("health_path", &service.health_path),
+    ] {
+        if given.is_some() {
+            let message = "this is not asked, since the service has no port";
+            let path = format!("{}.{key}", place.path);
+            problems.push(
+                Diagnostic::warning("config.no_port", place.span(&[key]), message)
+                    .at(path)
+                    .hint("write `port:` with the number that the program listens on"),
+            );
+        }
     }
 }
 
@@ -222,7 +235,6 @@ mod tests {
             ("readiness: {http: /}", "readiness"),
             ("liveness: {tcp: true}", "liveness"),
             ("overlap: socket", "overlap"),
-            ("health_path: /", "health_path"),
             ("stop: {drain: {http: /}}", "stop.drain"),
         ] {
             let found = found(&format!("{{command: {{args: [x]}}, {service}}}"));
@@ -230,6 +242,15 @@ mod tests {
             let place = format!("config.no_port services.a.{place}:");
             assert!(found[0].starts_with(&place), "{found:?}");
         }
+        let old = "{command: {args: [x]}, readiness_path: /}";
+        let warned =
+            Config::from_yaml(&format!("config_version: 2\nservices: {{a: {old}}}\n")).unwrap();
+        let warned: Vec<_> = warned
+            .diagnostics()
+            .iter()
+            .map(|d| d.path.clone())
+            .collect();
+        assert_eq!(warned, ["services.a.readiness_path"]);
         let own = "{command: {args: [x]}, readiness: {http: /, port: 9000}}";
         assert_eq!(found(own), Vec::<String>::new());
     }

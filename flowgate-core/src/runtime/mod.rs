@@ -32,6 +32,7 @@ mod migrate;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
 mod regular;
+mod saved_pool;
 mod secrets;
 mod services;
 
@@ -59,6 +60,7 @@ pub use health::{PROBE_TIMEOUT, check_health, check_health_blocking};
 pub use http::HttpError;
 pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
+pub use saved_pool::{StateError, configured_pool, save_pool, saved_pool};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secret, fetch_secrets};
 pub use services::services;
 

@@ -145,8 +145,10 @@ fn readiness(service: &Service, known: &Known, default: &ReadinessSpec) -> Readi
     let port = given.port.map(u16::from);
     let http = given.http.as_ref();
     let asked = service.readiness.is_some();
-    let http = http.or(service.readiness_path.as_ref().filter(|_| !asked));
-    let http = http.or(service.health_path.as_ref().filter(|_| !asked));
+    // These come from the first FlowGate, and ask nobody where there is no port.
+    let usual = |_: &&_| !asked && service.port.is_some();
+    let http = http.or(service.readiness_path.as_ref().filter(usual));
+    let http = http.or(service.health_path.as_ref().filter(usual));
     let probe = if let Some(path) = http {
         let path = path.to_string();
         Probe::Http { path, port }
@@ -174,11 +176,11 @@ fn readiness(service: &Service, known: &Known, default: &ReadinessSpec) -> Readi
 fn liveness(service: &Service, known: &Known) -> Option<LivenessSpec> {
     let given = match (&service.liveness, &service.health_path) {
         (Some(given), _) => given.clone(),
-        (None, Some(path)) => config::Liveness {
+        (None, Some(path)) if service.port.is_some() => config::Liveness {
             http: Some(path.clone()),
             ..config::Liveness::default()
         },
-        (None, None) => return None,
+        (None, _) => return None,
     };
     let port = given.port.map(u16::from);
     let probe = if let Some(path) = given.http {

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use flowgate_core::accounts::{
-    AccountSpec, Lifecycle, QuotaView, Request, Rules, Settings, Standing, Strategy, Why,
+    AccountSpec, AccountState, Lifecycle, PoolState, QuotaView, Request, Rules, Settings, Standing,
+    Strategy, Why,
 };
 use flowgate_core::runtime::accounts::{
     Call, Client, Endpoint, ExecuteError, Executor, RefreshError, Refresher, Response, client,
 };
+use flowgate_core::runtime::saved_pool;
 use serde_json::json;
 
 use crate::provider::Running;
@@ -318,6 +320,45 @@ async fn a_refresh_that_needs_a_person_ends_the_account() {
     assert_eq!(status(&executor, &chat(false)).await.0, 401);
     let life = executor.with_pool(|pool, _| pool.lifecycle(pool.find("old").unwrap()));
     assert_eq!(life, Some(Lifecycle::Dead));
+}
+
+/// Reads the file until it says so; a change is written within a second.
+async fn saved(file: &std::path::Path, says: impl Fn(&PoolState) -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !saved_pool(file).unwrap().is_some_and(|state| says(&state)) {
+        assert!(Instant::now() < end, "it was not saved");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_learned_is_kept_and_found_again() {
+    let provider = Running::new("keys: [{key: a, state: revoked}, {key: b}]");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("accounts.json");
+    let executor = pool(&provider, &["a", "b"]);
+    assert!(!executor.keep_state(&file).unwrap());
+    assert_eq!(status(&executor, &chat(false)).await.1, "b");
+    let refused = |state: &PoolState| {
+        let pool = flowgate_core::accounts::Pool::restore(settings(), state, 0).unwrap();
+        pool.lifecycle(pool.find("a").unwrap()) == Some(Lifecycle::NeedsRefresh)
+    };
+    saved(&file, refused).await;
+    // While the collected second passes something changes, and then it ends.
+    executor.with_pool(|pool, now| pool.set_enabled(pool.find("b").unwrap(), false, now));
+    let disabled = |state: &PoolState| {
+        let pool = flowgate_core::accounts::Pool::restore(settings(), state, 0).unwrap();
+        pool.view(0)
+            .iter()
+            .any(|a| a.state == AccountState::Disabled)
+    };
+    drop(executor);
+    saved(&file, disabled).await;
+
+    let again = pool(&provider, &["a", "b"]);
+    assert!(again.keep_state(&file).unwrap());
+    assert_eq!(status(&again, &chat(false)).await, (200, "b".to_owned(), 1));
+    assert_eq!(again.save_error(), None);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{BucketView, QuotaView, Window, WindowView};
+use super::view::{Remaining, WindowLeft};
 use crate::Timestamp;
 
 /// A minute, which is what providers mean by a limit without a time.
@@ -224,6 +225,32 @@ impl Budget {
             let level = bucket.level(self.at, now).max(0.0);
             bucket.known().then_some((level, f64::from(bucket.cap)))
         })
+    }
+
+    /// What is left, and when it is full again: requests and tokens.
+    pub(super) fn remaining(&self, now: Timestamp) -> [Option<Remaining>; 2] {
+        [self.requests, self.tokens].map(|bucket| {
+            let limit = f64::from(bucket.cap);
+            let full_at = bucket.when(limit, self.at, now).unwrap_or(now);
+            bucket.known().then(|| Remaining {
+                level: bucket.level(self.at, now).max(0.0),
+                limit,
+                full_at,
+            })
+        })
+    }
+
+    /// What is used of the long windows that are not over.
+    pub(super) fn windows_left(&self, now: Timestamp) -> Vec<WindowLeft> {
+        let open = self.windows.iter().filter(|long| long.resets_at > now);
+        open.filter_map(|long| {
+            Some(WindowLeft {
+                window: long.window?,
+                used: f64::from(long.used),
+                resets_at: long.resets_at,
+            })
+        })
+        .collect()
     }
 
     /// Whether all numbers are numbers, as they always are unless somebody changed a snapshot.

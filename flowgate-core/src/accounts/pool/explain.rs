@@ -130,7 +130,7 @@ impl Pool {
         }
     }
 
-    fn standing(
+    pub(super) fn standing(
         &self,
         slot: Slot,
         model: u32,

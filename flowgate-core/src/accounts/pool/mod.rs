@@ -26,6 +26,7 @@ mod shared;
 mod snapshot;
 mod strategy;
 mod timers;
+mod view;
 
 pub use account::{AccountSpec, Lifecycle, Slot};
 pub use event::{Event, EventKind};
@@ -38,6 +39,7 @@ pub use retry::{Attempt, Step};
 pub use settings::{Affinity, Backoff, ProviderSettings, Ramp, Retry, Settings, Strategy};
 pub use shared::SharedPool;
 pub use snapshot::{PoolState, SnapshotError};
+pub use view::{AccountState, AccountView, ModelView, Remaining, WindowLeft};
 
 use account::{Account, Cold, ModelState, NONE};
 use bitset::Bitset;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Action, Class, Classification, QuotaView, Scope};
+use super::super::{Action, Answer, Class, Classification, QuotaView, Rules, Scope, classify};
 use super::Pool;
 use super::account::{Lifecycle, Slot};
 use super::breaker::Failure;
@@ -115,6 +115,53 @@ impl Pool {
         self.settle_charge(&underway, outcome, now);
         self.apply(&underway, answer, &mut verdict, now);
         verdict
+    }
+
+    /// The request is over, and this is what came back: [`classify`], what the headers say about
+    /// quota, and [`report`](Self::report) in one call. The provider is that of the account.
+    ///
+    /// * `tokens`: how many it really took, where that is known.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use flowgate_core::accounts::{AccountSpec, Answer, Class, Pick, Pool, Request, Rules, Settings};
+    ///
+    /// let now = 1_700_000_000_000;
+    /// let mut pool = Pool::new(Settings::default());
+    /// pool.upsert(&AccountSpec::new("work", "openai"), now);
+    /// let Pick::Use(permit) = pool.pick(now, &Request::default()) else { panic!("it is free") };
+    ///
+    /// let headers = [("retry-after", "30")];
+    /// let answer = Answer { status: Some(429), headers: &headers, ..Answer::default() };
+    /// let verdict = pool.answered(now + 200, permit, &answer, None, &Rules::default());
+    /// assert_eq!(verdict.class, Class::Rate);
+    /// assert!(verdict.until >= Some(now + 30_200));
+    /// ```
+    pub fn answered(
+        &mut self,
+        now: Timestamp,
+        permit: Permit,
+        answer: &Answer<'_>,
+        tokens: Option<u32>,
+        rules: &Rules,
+    ) -> Verdict {
+        let provider = self.provider_of(permit.slot()).unwrap_or(answer.provider);
+        let meaning = classify(
+            &Answer {
+                provider,
+                ..*answer
+            },
+            now,
+            rules,
+        );
+        let quota = QuotaView::from_headers(answer.headers, now);
+        let outcome = Outcome {
+            answer: meaning,
+            quota: (!quota.is_empty()).then_some(&quota),
+            tokens,
+        };
+        self.report(now, permit, &outcome)
     }
 
     /// One request less is under way.

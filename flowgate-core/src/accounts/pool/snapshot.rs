@@ -111,6 +111,13 @@ struct SavedPermit {
     accepted: bool,
 }
 
+impl PoolState {
+    /// The latest time that the pool had been told.
+    pub const fn saved_at(&self) -> Timestamp {
+        self.now
+    }
+}
+
 /// Why a snapshot cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

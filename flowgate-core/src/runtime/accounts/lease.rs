@@ -16,6 +16,8 @@ pub(super) struct Shared {
     pool: Mutex<Pool>,
     /// Something was reported: who waits may look again.
     pub(super) changed: Notify,
+    /// Why what was learned could not be written.
+    unsaved: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -23,7 +25,12 @@ impl Shared {
         Self {
             pool: Mutex::new(pool),
             changed: Notify::new(),
+            unsaved: Mutex::new(None),
         }
+    }
+
+    pub(super) fn unsaved(&self) -> MutexGuard<'_, Option<String>> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {

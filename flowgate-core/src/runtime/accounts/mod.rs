@@ -27,10 +27,10 @@ use http_body_util::BodyExt;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use super::saved_pool::StateError;
 pub use answer::{BodyError, Response, Tracked};
 pub use client::{Client, SendError, client};
 pub use endpoint::{Endpoint, EndpointError};
-pub use state::StateError;
 
 use self::lease::{Lease, Shared, now};
 use crate::Timestamp;
@@ -176,6 +176,13 @@ struct Inner<C> {
     refresher: Option<Box<dyn Refresher>>,
     /// How many credentials are being refreshed.
     refreshing: AtomicUsize,
+}
+
+/// Whoever waits for a change learns that there will be none.
+impl<C> Drop for Inner<C> {
+    fn drop(&mut self) {
+        self.shared.changed.notify_waiters();
+    }
 }
 
 /// An account and where its requests go.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+mod decide;
+mod state;
+
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
@@ -25,7 +28,7 @@ fn ask(args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn json(output: &Output) -> Value {
+fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -51,7 +54,7 @@ fn one_answer_is_classified() {
     let body = [&args[..], &["--body", "-", "--format", "json"]].concat();
     let output = ask(&body, r#"{"error":{"code":"insufficient_quota"}}"#);
     assert_eq!(
-        json(&output),
+        parsed(&output),
         json!({"class": "quota", "scope": "account", "action": "next", "cooldown_ms": 1250})
     );
     assert_eq!(
@@ -62,7 +65,7 @@ fn one_answer_is_classified() {
         &["classify", "--transport", "cancelled", "--format", "json"],
         "",
     );
-    assert_eq!(json(&cancelled)["class"], "client_cancelled");
+    assert_eq!(parsed(&cancelled)["class"], "client_cancelled");
 }
 
 #[test]
