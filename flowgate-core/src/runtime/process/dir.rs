@@ -48,6 +48,12 @@ impl RuntimeDir {
         Ok(dir)
     }
 
+    /// The directory at this path, whether it is there or not.
+    pub(super) fn at(root: &Path) -> Self {
+        let root = root.to_owned();
+        Self { root }
+    }
+
     /// Takes the right to supervise here.
     ///
     /// # Errors

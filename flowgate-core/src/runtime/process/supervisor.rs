@@ -1,7 +1,7 @@
 //! A supervisor in one's own program.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -86,6 +86,14 @@ impl Supervisor {
     pub fn shim(mut self, program: impl Into<PathBuf>) -> Self {
         self.shim = Some(program.into());
         self
+    }
+
+    pub(super) fn program(&self) -> Option<&Path> {
+        self.shim.as_deref()
+    }
+
+    pub(super) fn dir(&self) -> &RuntimeDir {
+        &self.dir
     }
 
     /// Writes everything that happens to a file of events.
@@ -289,16 +297,14 @@ fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
 /// Writes down what happens, until the supervisor ends. A disk that is full holds up nothing.
 async fn write_down(mut log: EventLog, mut events: Events) {
     while let Some(heard) = events.next().await {
-        let event = match heard {
-            Heard::Notice(notice) => Event::from(notice.as_ref()),
-            Heard::Lagged(missed) => {
-                Event::new("supervisor.lagged", Level::Warn, "").with("missed", missed)
-            }
-        };
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let now = Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX);
-        let _ = log.append(now, event);
+        let _ = log.append(moment(), Event::from(&heard));
     }
+}
+
+/// The time, as records have it.
+pub(super) fn moment() -> Timestamp {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
 fn selected(status: Vec<Status>, which: &Selection) -> Vec<Status> {
@@ -324,6 +330,20 @@ pub enum Heard {
     Notice(Arc<Notice>),
     /// So many events were missed.
     Lagged(u64),
+}
+
+impl From<&Heard> for Event {
+    fn from(heard: &Heard) -> Self {
+        match heard {
+            Heard::Notice(notice) => notice.as_ref().into(),
+            Heard::Lagged(missed) => lagged(*missed),
+        }
+    }
+}
+
+/// So many events were missed.
+pub(super) fn lagged(missed: u64) -> Event {
+    Event::new("supervisor.lagged", Level::Warn, "").with("missed", missed)
 }
 
 impl Events {
