@@ -125,7 +125,10 @@ fn services_can_be_others_without_a_file() {
 #[test]
 fn a_program_that_cannot_hold_services_is_named() {
     let temp = tempfile::tempdir().unwrap();
-    for (program, why) in [("/bin/true", "it says `true"), ("/nowhere/flowgate", "no such file")] {
+    for (program, why) in [
+        ("/bin/true", "it says `true"),
+        ("/nowhere/flowgate", "no such file"),
+    ] {
         let services = given("a: [sleep, '1']", temp.path()).unwrap();
         let supervisor = Supervisor::in_directory(services, temp.path()).unwrap();
         let error = Embedded::start(supervisor.shim(program)).unwrap_err();

@@ -338,6 +338,13 @@ impl Loop {
 
     async fn take(&mut self, job: Job) {
         match job {
+            // The end of one's own supervisor depends on no socket, which somebody may have removed.
+            Job::Ask(Request::Shutdown { force }, _, then) if self.own.is_some() => {
+                if let Some((handle, _)) = &self.own {
+                    handle.shutdown(force);
+                    then.call(Ok(Value::Null));
+                }
+            }
             Job::Ask(request, timeout, then) => {
                 let dir = self.dir.clone();
                 let task = async move { then.call(ask(&dir, &request, timeout).await) };
