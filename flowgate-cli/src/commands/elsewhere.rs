@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use flowgate_core::config::Config;
+use flowgate_core::health::Supervised;
 use serde_json::Value;
 
 use crate::args::ServiceCommand;
@@ -51,4 +53,9 @@ pub(super) fn change(_: &Path, _: Option<&str>, _: bool) -> Result<Option<Value>
 
 pub(super) fn outcome(_: &Value, _: &str, _: &mut Output) -> Result {
     refused()
+}
+
+/// No supervisor runs here.
+pub(super) fn supervised(_: &Config) -> Option<Vec<Supervised>> {
+    None
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use flowgate_core::config::Config;
+use flowgate_core::health::Supervised;
 use flowgate_core::runtime;
 use flowgate_core::runtime::process::{ControlError, Heard, Request, RuntimeDir, Supervisor, ask};
 use flowgate_core::supervise::{Notice, Selection, ServiceId, Services, SpawnError, What};
@@ -20,6 +21,8 @@ use crate::visible;
 
 /// How long a supervisor that does nothing else may take to answer.
 const PROMPT: Duration = Duration::from_secs(5);
+/// How long it may take where the answer is not all that is asked for.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// How long starting, stopping and replacing may take: services have limits of their own.
 const PATIENT: Duration = Duration::from_secs(600);
 
@@ -362,6 +365,29 @@ pub(crate) fn status(file: &Path, output: &mut Output) -> Result {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What a supervisor that runs says about its services; `None` if none does, or it says nothing in
+/// time: whoever looks for what is wrong looks at the rest, then.
+pub(super) fn supervised(config: &Config) -> Option<Vec<Supervised>> {
+    let dir: &str = config.settings().paths.runtime_dir.as_ref();
+    let answer = block_on(ask(Path::new(dir), &Request::Status, AT_ONCE))
+        .ok()?
+        .ok()?;
+    let services = answer["services"].as_array()?.iter();
+    let of = |service: &Value| {
+        let text = |key: &str| service[key].as_str().map(str::to_owned);
+        Some(Supervised {
+            service: text("name")?,
+            state: text("public")?,
+            pid: service["process"]["pid"]
+                .as_u64()
+                .and_then(|pid| pid.try_into().ok()),
+            restarts: service["restarts"].as_u64().unwrap_or(0),
+            last_error: text("last_error"),
+        })
+    };
+    Some(services.filter_map(of).collect())
 }
 
 pub(crate) fn service(file: &Path, command: ServiceCommand, output: &mut Output) -> Result {

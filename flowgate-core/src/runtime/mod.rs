@@ -195,6 +195,11 @@ impl Error {
     /// was asked for.
     pub fn is_environment(&self) -> bool {
         match self {
+            // A name that was mistyped is the fault of whoever asks.
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            Self::Control(process::ControlError::Refused(refusal)) => {
+                refusal.code != "supervise.unknown_service"
+            }
             #[cfg(all(feature = "process", target_os = "linux"))]
             Self::Supervise(_) | Self::Control(_) => true,
             #[cfg(feature = "http")]

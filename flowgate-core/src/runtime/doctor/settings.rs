@@ -60,7 +60,10 @@ pub(super) fn credentials(subject: &Subject<'_>) -> Vec<Finding> {
         };
         findings.push(Finding::good(
             "credentials",
-            format!("{} can be had{told}", upstream.len()),
+            match upstream.len() {
+                0 => "the configuration names none".to_owned(),
+                n => format!("all {n} can be had{told}"),
+            },
         ));
     }
     findings
