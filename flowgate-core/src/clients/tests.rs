@@ -470,7 +470,7 @@ fn r02_no_key_and_no_table_is_written_twice() {
             // TOML takes nothing twice.
             let document: toml_edit::DocumentMut = text.parse().unwrap();
             let provider = document["model_provider"].as_str().unwrap();
-            assert_eq!(text.matches(&gateway().base_url()[..]).count(), 1, "{text}");
+            assert_eq!(text.matches(gateway().base_url()).count(), 1, "{text}");
             assert!(document["model_providers"][provider]["base_url"].is_str());
         }
     }

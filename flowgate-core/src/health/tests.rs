@@ -262,7 +262,7 @@ fn a_supervisor_knows_what_nobody_can_ask() {
             Some("not alive: connection refused"),
         ),
     ] {
-        let report = Report::new(vec![service], vec![]).supervised(&[says.clone()]);
+        let report = Report::new(vec![service], vec![]).supervised(std::slice::from_ref(&says));
         let seen = &report.services[0];
         assert_eq!(
             (seen.status, seen.reason.as_deref()),
