@@ -1,6 +1,8 @@
 //! Runs the Rust examples and the scripts; those in Python and Node are run by the tests of their
 //! packages.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
