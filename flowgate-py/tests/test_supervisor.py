@@ -95,6 +95,26 @@ class InThisProcess(Directory):
         with self.supervisor({"a": ["sleep", "100"]}) as s:
             self.assertEqual([status.name for status in s.replace({"b": READY})], ["b"])
 
+    def test_nothing_is_left_of_those_that_were_closed(self) -> None:
+        def held() -> tuple[int, int]:
+            return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+        with self.supervisor({"a": READY}) as s:
+            s.start()
+        before = held()
+        for _ in range(10):
+            with self.supervisor({"a": READY}) as s, flowgate.SupervisorClient(self.dir) as client:
+                events = client.events()
+                s.start()
+                next(events)
+            del events
+        begun = time.monotonic()
+        while held() > before and time.monotonic() - begun < PATIENCE:
+            time.sleep(0.01)  # a thread ends a moment after what it did
+        after = held()
+        self.assertLessEqual(after[0], before[0], "descriptors")
+        self.assertLessEqual(after[1], before[1], "threads")
+
     def test_what_cannot_be_is_an_error_with_a_code(self) -> None:
         with self.assertRaises(flowgate.ConfigError) as wrong, self.supervisor({"a": {"prot": 1}}):
             pass
@@ -119,8 +139,10 @@ class InThisProcess(Directory):
             self.assertIsInstance(unknown.exception, RuntimeError)
             copy = pickle.loads(pickle.dumps(unknown.exception))
             self.assertEqual((copy.code, str(copy)), ("supervise.unknown_service", str(unknown.exception)))
-        with self.assertRaises(TypeError):
-            flowgate.Supervisor({"a": READY})
+        not_services: Any = "flowgate.yaml"
+        for services, more in (({"a": READY}, {}), (not_services, {"runtime_dir": self.dir})):
+            with self.assertRaises(TypeError):
+                flowgate.Supervisor(services, **more)
 
     def test_a_wait_has_an_end(self) -> None:
         slow = {"command": {"args": ["sleep", "100"]}, "readiness": {"log": "never"}}

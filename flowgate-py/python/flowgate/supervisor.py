@@ -399,6 +399,8 @@ class Supervisor(_Supervising):
             if runtime_dir is not None:
                 raise TypeError("a configuration has a runtime directory of its own")
             self._file = services.file
+        elif not isinstance(services, Mapping):
+            raise TypeError("`services` must be a mapping of names to services, or a Config")
         elif runtime_dir is None:
             raise TypeError("`runtime_dir` is missing: a directory that the supervisor keeps")
         self._services = services
