@@ -139,6 +139,39 @@ pub(crate) fn marked(mark: &str) -> BTreeSet<u32> {
     pids.filter(is_marked).collect()
 }
 
+/// Waits until so many processes have this mark. One that becomes another program shows no variables
+/// in that moment, so the number is not asked for twice.
+pub(crate) async fn marked_are(mark: &str, count: usize) {
+    until(&format!("{count} of {mark}"), || {
+        marked(mark).len() == count
+    })
+    .await;
+}
+
+/// Waits for something that no event tells of.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it never came: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    begun.elapsed()
+}
+
+/// What may be added to the times that are promised. With `FLOWGATE_STRICT=1`, on a machine that
+/// does nothing else, nothing; on any other these limits only tell what hangs.
+pub(crate) fn leeway() -> Duration {
+    match std::env::var_os("FLOWGATE_STRICT") {
+        Some(_) => Duration::ZERO,
+        None => Duration::from_secs(20),
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_within(took: Duration, limit: Duration) {
+    assert!(took <= limit + leeway(), "{took:?} instead of {limit:?}");
+}
+
 /// The same service, with a mark by which its processes are found.
 pub(crate) fn mark(mut spec: ServiceSpec) -> (ServiceSpec, String) {
     let mark = format!("{}-{}-{:?}", spec.name, std::process::id(), Instant::now());

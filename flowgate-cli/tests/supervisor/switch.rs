@@ -166,7 +166,7 @@ services:
     port: {port}
     overlap: forward
     readiness: {{http: /}}
-    start_timeout: 2s
+    start_timeout: 60s
   other: {{command: {{args: [sleep, '60']}}, readiness: {{alive: 10ms}}}}
 litellm_base: {{litellm_settings: {{num_retries: 1}}}}
 profiles: {{good: {{}}, cost: {{litellm_settings: {{num_retries: 2}}}}, bad: {{litellm_settings: {{broken: true}}}}}}

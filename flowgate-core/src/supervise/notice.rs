@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{ExitStatus, Owner, Purpose, SpawnError};
@@ -12,7 +12,7 @@ use super::state::{PublicState, Why};
 use crate::event::{Event, Level};
 
 /// Something worth knowing about a service.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Notice {
     /// The service.
     pub service: ServiceId,
@@ -23,7 +23,7 @@ pub struct Notice {
 }
 
 /// What there is to know.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// The service is new.
@@ -85,6 +85,8 @@ pub enum What {
         /// Whether that was to be.
         expected: bool,
     },
+    /// Nothing is left of its process, nor of what came from that.
+    Gone,
     /// It does not end, and is killed.
     Killing,
     /// Processes of it that are still there.
@@ -150,6 +152,7 @@ impl What {
             Self::Recovered => "service.recovered",
             Self::Stopping { .. } => "service.stopping",
             Self::Exited { .. } => "service.exited",
+            Self::Gone => "service.gone",
             Self::Killing => "service.killing",
             Self::StillThere { .. } => "service.stop_waiting",
             Self::Backoff { .. } => "service.backoff",
