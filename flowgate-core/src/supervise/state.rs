@@ -212,6 +212,8 @@ pub struct ServiceStatus {
     pub restarts: u64,
     /// How its last process ended.
     pub last_exit: Option<ExitStatus>,
+    /// Whether it ended with success, if it has ended and is not started again.
+    pub completed: Option<bool>,
     /// What went wrong last, in words.
     pub last_error: Option<String>,
     /// The process that is to replace this one, or that this one replaced.

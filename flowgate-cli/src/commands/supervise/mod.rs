@@ -153,7 +153,7 @@ pub(crate) fn down(file: &Path, force: bool, output: &mut Output) -> Result {
 pub(crate) fn status(file: &Path, output: &mut Output) -> Result {
     let (_, dir) = place(file)?;
     match block_on(ask(&dir, &Request::Status, PROMPT))? {
-        Ok(answer) => show(&answer, output),
+        Ok(answer) => show(&answer, is_well, output),
         Err(ControlError::NotRunning { .. }) => {
             if output.is_json() {
                 output.json(&json!({ "running": false, "services": [] }))?;
@@ -195,27 +195,45 @@ pub(crate) fn service(file: &Path, command: ServiceCommand, output: &mut Output)
         let all = services.iter().any(|name| name == "all");
         if all { Vec::new() } else { services }
     };
-    let request = match command {
-        ServiceCommand::Start { services } => Request::Start {
-            services: named(services),
-        },
-        ServiceCommand::Stop { services } => Request::Stop {
-            services: named(services),
-        },
-        ServiceCommand::Restart { services } => Request::Restart {
-            services: named(services),
-        },
+    let (request, wanted): (_, fn(&Value) -> bool) = match command {
+        ServiceCommand::Start { services } => {
+            let services = named(services);
+            (Request::Start { services }, is_up)
+        }
+        ServiceCommand::Stop { services } => {
+            let services = named(services);
+            (Request::Stop { services }, is_down)
+        }
+        ServiceCommand::Restart { services } => {
+            let services = named(services);
+            (Request::Restart { services }, is_up)
+        }
     };
-    show(&block_on(ask(&dir, &request, PATIENT))??, output)
+    show(&block_on(ask(&dir, &request, PATIENT))??, wanted, output)
 }
 
-/// The services as a table. The answer is no if one of them does not work.
-fn show(answer: &Value, output: &mut Output) -> Result {
+/// It runs, or has done its work.
+fn is_up(service: &Value) -> bool {
+    service["public"] == "running" || service["completed"] == true
+}
+
+fn is_down(service: &Value) -> bool {
+    service["process"].is_null()
+}
+
+/// It does what it shall, or is on its way.
+fn is_well(service: &Value) -> bool {
+    service["public"] != "error" && service["completed"] != false
+}
+
+/// The services as a table. The answer is no if one of them is not as it should be.
+fn show(answer: &Value, wanted: impl Fn(&Value) -> bool, output: &mut Output) -> Result {
     let empty = Vec::new();
     let services = answer["services"].as_array().unwrap_or(&empty);
-    let failed = services.iter().any(|service| service["public"] == "error");
+    let failed = !services.iter().all(wanted);
     if output.is_json() {
-        output.json(&json!({ "running": true, "services": services }))?;
+        let pid = &answer["pid"];
+        output.json(&json!({ "running": true, "pid": pid, "services": services }))?;
     } else {
         for line in table::table(services, usize::MAX) {
             output.text(format_args!("{line}\n"))?;

@@ -35,6 +35,13 @@ impl Screen {
         output.frame(&control, &format!("{line}\n"))
     }
 
+    /// Takes away what was drawn.
+    pub(super) fn clear(&mut self, output: &mut Output) -> Result<()> {
+        let control = self.back();
+        self.drawn = 0;
+        output.frame(&control, "")
+    }
+
     /// To the first line drawn, and what is below it away.
     fn back(&self) -> String {
         match self.drawn {

@@ -43,12 +43,12 @@ pub(super) fn table(services: &[Value], width: usize) -> Vec<String> {
     lines.collect()
 }
 
-/// The table, in so many lines: what is not well comes first if not all fit.
+/// The table, with so many lines below its head: what is not well comes first if not all fit.
 pub(super) fn short_table(services: &[Value], width: usize, height: usize) -> Vec<String> {
-    let most = height.saturating_sub(2).max(1);
-    if services.len() < height.max(2) {
+    if services.len() <= height {
         return table(services, width);
     }
+    let most = height.saturating_sub(1).max(1);
     let mut sorted = services.to_vec();
     sorted.sort_by_key(|service| service["public"] == "running");
     let mut lines = table(sorted.get(..most).unwrap_or(&sorted), width);
@@ -122,11 +122,11 @@ mod tests {
 
     #[test]
     fn of_too_many_those_that_are_not_well_are_seen() {
-        let lines = plain(&short_table(&services(20), 80, 6));
+        let lines = plain(&short_table(&services(20), 80, 5));
         assert_eq!(lines.len(), 6);
         assert!(lines[1].starts_with("s7       error"), "{lines:?}");
         assert_eq!(lines[5], "… and 16 more");
-        assert_eq!(short_table(&services(5), 80, 6).len(), 6);
+        assert_eq!(short_table(&services(5), 80, 5).len(), 6);
     }
 
     #[test]

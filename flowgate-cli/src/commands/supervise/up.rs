@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::super::quickstart;
 use super::view::{View, Watched};
-use super::{PATIENT, PROMPT, block_on, machine, place, show};
+use super::{PATIENT, PROMPT, block_on, is_up, machine, place, show};
 use crate::output::{Exit, Failure, Output, Result};
 use crate::visible;
 
@@ -45,16 +45,11 @@ pub(crate) fn up(file: Option<PathBuf>, mut how: Up, output: &mut Output) -> Res
     };
     if let Some(other) = other {
         if how.detach {
+            say_who(&other, &dir, output);
             let request = Request::Start {
                 services: how.names,
             };
-            let services = if is_empty(&request) {
-                other
-            } else {
-                block_on(ask(&dir, &request, PATIENT))??
-            };
-            say_who(&services, &dir, output);
-            return show(&services, output);
+            return show(&block_on(ask(&dir, &request, PATIENT))??, is_up, output);
         }
         say_who(&other, &dir, output);
         return block_on(attach(&dir, how.names, view(output.is_live()), output))?;
@@ -78,10 +73,6 @@ pub(crate) fn up(file: Option<PathBuf>, mut how: Up, output: &mut Output) -> Res
         make_ready(&config, &running, output)?;
         stay_up(running, &which, view(output.is_live()), output).await
     })?
-}
-
-fn is_empty(request: &Request) -> bool {
-    matches!(request, Request::Start { services } if services.is_empty())
 }
 
 fn selection(services: &Services, names: &[String]) -> Result<Selection> {
@@ -160,14 +151,14 @@ async fn attach(dir: &Path, names: Vec<String>, mut view: View, output: &mut Out
             () = view.is_due() => view.draw(&watched, output).await?,
             _ = signals.resized.recv() => view.touch(),
             _ = signals.interrupted.recv() => {
-                view.end(&watched, output).await?;
+                view.leave();
                 output.note(format_args!("the services go on; `flowgate down` ends them\n"));
                 return Ok(Exit::Interrupted);
             }
             _ = signals.ended.recv() => return Ok(Exit::Done),
         }
     }
-    output.note(format_args!("the supervisor has ended\n"));
+    view.down(output)?;
     Ok(Exit::Done)
 }
 
@@ -196,8 +187,11 @@ fn make_ready(config: &Config, running: &Running, output: &mut Output) -> Result
     let services = runtime::services(config);
     let services = services
         .map_err(|error| Failure::Usage("cli.services", error.to_string(), String::new()))?;
-    let mut args = services.iter().flat_map(|spec| &spec.command.args);
-    let is_read = args.any(|arg| arg.contains(&active));
+    let mut texts = services.iter().flat_map(|spec| {
+        let command = &spec.command;
+        command.args.iter().chain(command.env.values())
+    });
+    let is_read = texts.any(|text| text.contains(&active));
     let is_there = runtime::active_profile(config)?.is_some() && Path::new(&active).exists();
     let first = config.profile_names().next();
     if let Some(first) = first.filter(|_| is_read && !is_there) {
@@ -274,9 +268,8 @@ async fn stay_up(
             _ = signals.hung_up.recv(), if io::stdin().is_terminal() => handle.shutdown(false),
         }
     };
-    view.end(&watched, output).await?;
-    served?;
     view.down(output)?;
+    served?;
     Ok(if stops > 0 {
         Exit::Interrupted
     } else {
@@ -326,5 +319,5 @@ fn detach(file: &Path, dir: &Path, names: &[String], output: &mut Output) -> Res
         }
         std::thread::sleep(Duration::from_millis(10));
     };
-    show(&answer, output)
+    show(&answer, is_up, output)
 }

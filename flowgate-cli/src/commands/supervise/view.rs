@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::quickstart;
-use super::PROMPT;
 use super::screen::{Screen, cut};
 use super::table::short_table;
 use super::told::{Teller, is_usual, line};
+use super::{PROMPT, is_up};
 use crate::output::{ADDED, DIM, Failure, Output, Result, STRONG, WARN};
 use crate::visible;
 
@@ -247,18 +247,18 @@ impl View {
         let services = watched.services().await;
         let services = services.as_array().cloned().unwrap_or_default();
         let (width, height) = Screen::size();
-        let mut below = match self.stage {
+        // Beside the title, the head of the table, how it stands, and the line of the cursor.
+        let room = height.saturating_sub(4).max(2);
+        let below = match self.stage {
             Stage::Settled => self.next_commands(),
             Stage::Starting | Stage::Stopping { .. } => Vec::new(),
         };
-        let title = self.title();
-        // The last line of the terminal is that of the cursor.
-        let room = height.saturating_sub(4 + below.len());
-        if room < 3 {
-            below.clear();
-        }
-        let mut lines = vec![title];
-        lines.extend(short_table(&services, width, room.max(3)));
+        let below = match services.len() + below.len() <= room {
+            true => below,
+            false => Vec::new(),
+        };
+        let mut lines = vec![self.title()];
+        lines.extend(short_table(&services, width, room));
         lines.push(match self.stage {
             Stage::Starting => format!("{DIM}starting; Ctrl-C stops everything{DIM:#}"),
             Stage::Settled => standing(&services),
@@ -273,17 +273,19 @@ impl View {
         self.heed(drawn)
     }
 
-    /// The last picture, which stays.
-    pub(super) async fn end(&mut self, watched: &Watched, output: &mut Output) -> Result<()> {
-        if self.screen.is_some() {
-            self.draw(watched, output).await?;
-        }
+    /// The picture stays as it is.
+    pub(super) fn leave(&mut self) {
         self.screen = None;
         self.due = None;
-        Ok(())
     }
 
+    /// There is nothing to look at any more.
     pub(super) fn down(&mut self, output: &mut Output) -> Result<()> {
+        if let Some(screen) = &mut self.screen {
+            let cleared = screen.clear(output);
+            self.heed(cleared)?;
+        }
+        self.leave();
         self.say("everything is down", output)
     }
 
@@ -334,7 +336,7 @@ impl View {
 
 /// How many are up.
 fn standing(services: &[Value]) -> String {
-    let up = |service: &&Value| service["public"] == "running" || service["state"] == "exited";
+    let up = |service: &&Value| is_up(service);
     let (all, well) = (services.len(), services.iter().filter(up).count());
     match all - well {
         0 => format!("{ADDED}everything is up ({all}){ADDED:#}"),

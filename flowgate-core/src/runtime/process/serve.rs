@@ -153,7 +153,8 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             }
         }
         let status = handle.settled(&which).await;
-        call.answer(Ok(json!({ "services": status })));
+        let pid = std::process::id();
+        call.answer(Ok(json!({ "pid": pid, "services": status })));
     });
 }
 

@@ -768,6 +768,7 @@ impl Service {
             since: running.and_then(|main| main.since),
             restarts: self.restarts.total(),
             last_exit: last.and_then(|last| last.exit),
+            completed: self.completed(),
             last_error: now.or(self.last_error.clone()),
             other: self.second.as_ref().map(|second| OtherInstance {
                 generation: second.generation,
