@@ -208,6 +208,11 @@ fn r11_profiles_that_are_set_at_the_same_time_leave_one_whole_result() {
 fn r12_a_restart_is_no_outage() {
     let port = free_port();
     let dir = project(&reader(port));
+    assert!(
+        run(dir.path(), &["profile", "set", "good"])
+            .status
+            .success()
+    );
     detached(dir.path());
     let load = Load::start(
         port,
@@ -231,6 +236,11 @@ fn r12_a_restart_is_no_outage() {
 fn r13_a_profile_that_does_not_work_is_put_back_with_its_files() {
     let port = free_port();
     let dir = project(&reader(port));
+    assert!(
+        run(dir.path(), &["profile", "set", "good"])
+            .status
+            .success()
+    );
     let mut up = Up::new(dir.path(), &["up"]);
     up.says("everything is up (1)");
     assert!(
