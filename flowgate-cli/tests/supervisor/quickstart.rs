@@ -103,12 +103,16 @@ fn project() -> (tempfile::TempDir, u16) {
     let file = dir.path().join("flowgate.yaml");
     let mut config = std::fs::read_to_string(&file).unwrap();
     let gateway = free_port();
-    for (usual, port) in [
-        ("4000", gateway),
-        ("4001", free_port()),
-        ("4002", free_port()),
-    ] {
-        config = config.replace(usual, &port.to_string());
+    let ports = [
+        ("4000", "GATEWAY", gateway),
+        ("4001", "PREMIUM", free_port()),
+        ("4002", "ECONOMY", free_port()),
+    ];
+    for (usual, mark, _) in ports {
+        config = config.replace(usual, mark);
+    }
+    for (_, mark, port) in ports {
+        config = config.replace(mark, &port.to_string());
     }
     std::fs::write(&file, config).unwrap();
     (dir, gateway)

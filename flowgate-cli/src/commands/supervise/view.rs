@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowgate_core::config::Config;
+use flowgate_core::event::Record;
 use flowgate_core::runtime;
 use flowgate_core::runtime::process::{Events, Handle, Heard, Request, ask, follow};
 use flowgate_core::supervise::Notice;
@@ -97,17 +98,23 @@ impl Watched {
 }
 
 fn read(event: Value) -> Result<Told> {
-    if let Some(missed) = event["lagged"].as_u64() {
-        return Ok(Told::Missed(missed));
-    }
-    let notice = serde_json::from_value(event).map_err(|error| {
+    let record: Record = serde_json::from_value(event).map_err(|error| {
         Failure::Environment(
             "control.garbled",
             format!("the supervisor tells what is not known here: {error}"),
             "use the `flowgate` it was started with".to_owned(),
         )
     })?;
-    Ok(Told::Notice(Box::new(notice)))
+    Ok(match Notice::of(&record) {
+        Some(notice) => Told::Notice(Box::new(notice)),
+        None => Told::Missed(
+            record
+                .data
+                .get("missed")
+                .and_then(Value::as_u64)
+                .unwrap_or(1),
+        ),
+    })
 }
 
 /// How far it is.

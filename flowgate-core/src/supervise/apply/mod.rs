@@ -9,9 +9,6 @@ mod plan;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-use serde::Serialize;
 
 pub use self::journal::{Journal, JournalPhase, Repair};
 pub use self::plan::{Plan, PlanAction, PlanStep};
