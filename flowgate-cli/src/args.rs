@@ -64,6 +64,10 @@ pub(crate) enum Command {
         /// Replace the file if it is there.
         #[arg(long)]
         force: bool,
+        /// Write what `flowgate up` brings up where there is no configuration: a gateway and
+        /// providers that pretend, so that no key is needed.
+        #[arg(long)]
+        quickstart: bool,
     },
     /// Check, show and migrate the configuration.
     #[command(subcommand)]
@@ -80,11 +84,15 @@ pub(crate) enum Command {
     /// Point the agents' own settings at the gateway, and back.
     #[command(subcommand)]
     Integration(IntegrationCommand),
-    /// Bring the services up and keep them up, until Ctrl-C or `flowgate down`.
+    /// Bring the services up and keep them up, until Ctrl-C or `flowgate down`. Where there is no
+    /// configuration, a quickstart that needs no key. If they are up already, show what they do.
     Up {
         /// Go on in the background.
         #[arg(long)]
         detach: bool,
+        /// Fail if they are supervised already, rather than show that.
+        #[arg(long)]
+        no_attach: bool,
         /// Which, with those they need. Default: all.
         services: Vec<String>,
     },
@@ -389,6 +397,23 @@ pub(crate) enum DevCommand {
     ///       - { from: 10s, until: 20s, fault: overloaded }
     #[command(verbatim_doc_comment)]
     Provider(ProviderArgs),
+    /// Pretend to be LiteLLM, until it is told to end: send requests where a LiteLLM configuration
+    /// says (`model_list`, `model_group_alias`, `fallbacks`). A listening socket that is handed over
+    /// (LISTEN_FDS) is used instead of the port.
+    Gateway(DevGatewayArgs),
+}
+
+/// Where to pretend to be a gateway.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevGatewayArgs {
+    /// The LiteLLM configuration.
+    pub(crate) routes: PathBuf,
+    /// The address to listen at.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen at; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
 }
 
 /// How to pretend.

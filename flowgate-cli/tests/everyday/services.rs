@@ -86,7 +86,7 @@ fn a_service_comes_up_and_goes_down_and_every_step_is_noted() {
     up.run(&["down"]).is(0, &["everything is down"]);
     up.run(&["down"]).is(0, &["nothing is up"]);
     up.run(&["status"]).is(1, &["nothing is up"]);
-    let round = ["spawned", "ready", "stopping", "exited"];
+    let round = ["spawned", "ready", "stopping", "exited", "gone"];
     let story = up.story("api");
     assert_eq!(story[0], "added");
     let rounds: Vec<&String> = story[1..].iter().filter(|e| *e != "removed").collect();
@@ -105,7 +105,7 @@ fn what_does_not_start_says_why() {
 {READY}"
     ));
     up.run(&["up", "--detach", "api"]).is(0, &["running"]);
-    up.run(&["service", "start", "dies"]).is(0, &["code 3"]);
+    up.run(&["service", "start", "dies"]).is(1, &["code 3"]);
     up.run(&["logs", "dies"]).is(0, &["no luck"]);
     up.run(&["service", "start", "gone"])
         .is(1, &["/no/such/program", "no such file"]);

@@ -50,6 +50,10 @@ pub const JSON_SCHEMA: &str = include_str!("../../config.schema.json");
 /// The commented configuration that `flowgate init` writes: LiteLLM in front of CLIProxyAPIPlus.
 pub const STARTER: &str = include_str!("starter.yaml");
 
+/// The commented configuration that `flowgate up` uses where there is none: a pretended gateway in
+/// front of pretended providers, for trying things out.
+pub const QUICKSTART: &str = include_str!("quickstart.yaml");
+
 /// A checked configuration.
 ///
 /// # Example

@@ -148,11 +148,13 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             | Request::Change { .. }
             | Request::Shutdown { .. }
             | Request::Follow => {
-                return call.answer(Ok(json!({ "services": known })));
+                let pid = std::process::id();
+                return call.answer(Ok(json!({ "pid": pid, "services": known })));
             }
         }
         let status = handle.settled(&which).await;
-        call.answer(Ok(json!({ "services": status })));
+        let pid = std::process::id();
+        call.answer(Ok(json!({ "pid": pid, "services": status })));
     });
 }
 

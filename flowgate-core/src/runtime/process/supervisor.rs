@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::change::repair;
 use super::dir::RuntimeDir;
 use super::driver::{Ask, Driver, EVENTS_KEPT};
 use super::nursery::Nursery;
@@ -15,7 +16,7 @@ use super::tend::Note;
 use super::{Error, Status, record};
 use crate::Timestamp;
 use crate::event::{Event, Level};
-use crate::runtime::EventLog;
+use crate::runtime::{EventLog, Repaired};
 use crate::supervise::{
     Command, Gate, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services, State,
     Supervisor as Machine,
@@ -58,6 +59,7 @@ pub struct Supervisor {
 pub struct Running {
     handle: Handle,
     task: Option<JoinHandle<()>>,
+    repaired: Option<Repaired>,
 }
 
 /// The way to speak to a supervisor. It can be copied, and sent to other tasks.
@@ -103,15 +105,17 @@ impl Supervisor {
         self
     }
 
-    /// Starts the supervisor, in the tokio runtime that this is called in. Services that an earlier
-    /// one left behind are taken over; no other is started yet.
+    /// Starts the supervisor, in the tokio runtime that this is called in. A change that an earlier
+    /// one was killed in is put right, and services that it left behind are taken over; no other is
+    /// started yet.
     ///
     /// # Errors
     ///
     /// [`Error::Locked`] if another supervisor has the directory, [`Error::Io`] if it cannot be
-    /// used.
+    /// used, [`Error::Config`] if a change cannot be put right.
     pub async fn start(self) -> Result<Running, Error> {
-        let lock = self.dir.lock()?;
+        let lock = self.dir.lock().await?;
+        let repaired = repair(&self.dir).await?;
         let at = |error: std::io::Error| Error::io("supervise in", self.dir.path(), &error);
         let program = match self.shim {
             Some(program) => program,
@@ -132,8 +136,12 @@ impl Supervisor {
         let driver = Driver::new(machine, self.dir.clone(), nursery, notes, told);
         let mut driver = driver.map_err(at)?;
         driver.perform(actions);
-        for left in record::read_all(&self.dir).await {
+        for left in record::find_all(&self.dir).await {
             driver.found(left);
+        }
+        if let Some(repaired) = &repaired {
+            // They may have read what is not there any more.
+            driver.replace(&repaired.services);
         }
         let task = tokio::spawn(async move {
             driver.run(received, asked).await;
@@ -146,7 +154,11 @@ impl Supervisor {
             dir,
         };
         let task = Some(task);
-        Ok(Running { handle, task })
+        Ok(Running {
+            handle,
+            task,
+            repaired,
+        })
     }
 }
 
@@ -154,6 +166,12 @@ impl Running {
     /// The way to speak to it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The change of the configuration that an earlier supervisor was killed in, and that was put
+    /// right.
+    pub fn repaired(&self) -> Option<&Repaired> {
+        self.repaired.as_ref()
     }
 
     /// Stops everything in order, those that need others first, and returns when all is down.

@@ -4,6 +4,11 @@
 //! placeholder that does not depend on the single process replaced. Two specs that are equal mean
 //! the same.
 
+mod command;
+mod probe;
+mod restart;
+mod stop;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::command::{CommandSpec, Placeholders};
+pub use self::probe::{LivenessSpec, Probe, ReadinessSpec};
+pub use self::restart::{RestartPolicy, RestartSpec};
+pub use self::stop::{DrainHook, DrainSpec, Signal, SignalTo, StopSpec};
 
 /// The name of a service. Cheap to copy: machines pass it around with every event.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -91,71 +101,6 @@ pub struct ServiceSpec {
     pub on_supervisor_exit: OnSupervisorExit,
 }
 
-/// What is run. Debug output shows no argument but the program and no value of a variable: they
-/// may be secrets.
-#[derive(Clone, Eq, PartialEq, Serialize)]
-pub struct CommandSpec {
-    /// The program and its arguments, without a shell. May hold the placeholders that are known
-    /// only at a start; see [`Placeholders`].
-    pub args: Vec<String>,
-    /// The absolute directory it is started in; `None` is that of the supervisor.
-    pub cwd: Option<String>,
-    /// Variables that are set for it; placeholders as in `args`.
-    pub env: BTreeMap<String, String>,
-    /// Files of `NAME=value` lines that are read at every start; `env` wins over them, and a later
-    /// file over an earlier one.
-    pub env_file: Vec<String>,
-    /// Whether it gets the variables of the supervisor as well.
-    pub inherit_env: bool,
-}
-
-impl fmt::Debug for CommandSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommandSpec")
-            .field("program", &self.args.first())
-            .field("cwd", &self.cwd)
-            .field("env", &self.env.keys())
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the placeholders of one start stand for: `{gen}`, `{port}` and `{fd}`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Placeholders {
-    /// `{gen}`: the number of this start.
-    pub generation: Gen,
-    /// `{port}`: the port this process listens on; with [`Overlap::Forward`] one of its own.
-    pub port: Option<u16>,
-    /// `{fd}`: the descriptor of the listening socket, with [`Overlap::Socket`].
-    pub fd: Option<u32>,
-}
-
-impl Placeholders {
-    /// The text with the placeholders replaced; what is not one stays as it is.
-    ///
-    /// ```
-    /// use flowgate_core::supervise::Placeholders;
-    ///
-    /// let start = Placeholders { generation: 7, port: Some(4000), fd: None };
-    /// assert_eq!(start.expand("--port={port}"), "--port=4000");
-    /// assert_eq!(start.expand("{\"port\": {fd}}"), "{\"port\": {fd}}");
-    /// ```
-    pub fn expand(&self, text: &str) -> String {
-        let values = [
-            ("{gen}", Some(self.generation.to_string())),
-            ("{port}", self.port.map(|port| port.to_string())),
-            ("{fd}", self.fd.map(|fd| fd.to_string())),
-        ];
-        let mut text = text.to_owned();
-        for (name, value) in values {
-            if let Some(value) = value.filter(|_| text.contains(name)) {
-                text = text.replace(name, &value);
-            }
-        }
-        text
-    }
-}
-
 /// What happens when another process has the port that a service is to listen on.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -185,196 +130,6 @@ impl Overlap {
     pub fn holds_port(self) -> bool {
         self != Self::Never
     }
-}
-
-/// When a service is started again after it ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RestartSpec {
-    /// After which ends.
-    pub policy: RestartPolicy,
-    /// The exit codes that are a success.
-    pub success_codes: Vec<i32>,
-    /// The wait before the second restart in a row; each further one takes `factor` times as long.
-    pub initial: Duration,
-    /// The longest wait.
-    pub max: Duration,
-    /// By what the wait grows.
-    pub factor: f64,
-    /// The part of a wait that chance may add or take away, 0 to 1.
-    pub jitter: f64,
-    /// How long a service must have been ready for its failures to be forgotten.
-    pub reset_after: Duration,
-    /// How many restarts are allowed in `within`.
-    pub max_restarts: u32,
-    /// The time in which `max_restarts` counts.
-    pub within: Duration,
-    /// How long to rest when there were more; doubles each time, up to ten minutes.
-    pub cooldown: Duration,
-    /// True if the error is final and there is no further try after `cooldown`.
-    pub give_up: bool,
-}
-
-// The numbers of a spec come from a document, which has no NaN.
-impl Eq for RestartSpec {}
-
-impl Default for RestartSpec {
-    fn default() -> Self {
-        Self {
-            policy: RestartPolicy::Always,
-            success_codes: vec![0],
-            initial: Duration::from_millis(100),
-            max: Duration::from_secs(30),
-            factor: 2.0,
-            jitter: 0.2,
-            reset_after: Duration::from_secs(10),
-            max_restarts: 8,
-            within: Duration::from_secs(300),
-            cooldown: Duration::from_secs(60),
-            give_up: false,
-        }
-    }
-}
-
-/// After which ends a service is started again.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RestartPolicy {
-    /// After every end.
-    #[default]
-    Always,
-    /// After an end with an error.
-    OnFailure,
-    /// Never.
-    Never,
-}
-
-/// A way to ask a service how it is.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Probe {
-    /// The process has lived this long.
-    Alive(Duration),
-    /// This URL path answers 2xx.
-    Http {
-        /// The path, with its leading `/`.
-        path: String,
-        /// The port, if it is not that of the process.
-        port: Option<u16>,
-    },
-    /// The port takes a connection.
-    Tcp {
-        /// The port, if it is not that of the process.
-        port: Option<u16>,
-    },
-    /// This program ends with 0; placeholders as in a command.
-    Exec(Vec<String>),
-    /// A line of the output matches this regular expression.
-    Log(String),
-    /// The process says so itself: `READY=1` to the socket named by `NOTIFY_SOCKET`.
-    Notify,
-}
-
-/// When a service counts as ready.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct ReadinessSpec {
-    /// How it is asked.
-    pub probe: Probe,
-    /// The first wait between two questions; it grows to five times as much in the first seconds.
-    pub interval: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// Whether ready also means that the port belongs to a process of this service.
-    pub verify_owner: bool,
-}
-
-/// When a service counts as dead though its process lives.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct LivenessSpec {
-    /// How it is asked.
-    pub probe: Probe,
-    /// The time between two questions.
-    pub interval: Duration,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// How many failures in a row it takes.
-    pub failures: u32,
-}
-
-/// How a service is stopped.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct StopSpec {
-    /// What tells it to end.
-    pub signal: Signal,
-    /// Who gets the signal.
-    pub to: SignalTo,
-    /// How long it may take to end before it is killed.
-    pub timeout: Duration,
-    /// What is done before the signal, so that no new work comes in.
-    pub drain: Option<DrainSpec>,
-    /// How long processes that outlive their leader may take to end.
-    pub orphan_grace: Duration,
-}
-
-impl Default for StopSpec {
-    fn default() -> Self {
-        Self {
-            signal: Signal::Term,
-            to: SignalTo::Group,
-            timeout: Duration::from_secs(10),
-            drain: None,
-            orphan_grace: Duration::from_millis(500),
-        }
-    }
-}
-
-/// What is done before the signal.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct DrainSpec {
-    /// How the service is told.
-    pub hook: DrainHook,
-    /// How long it may take; then the signal follows all the same.
-    pub timeout: Duration,
-}
-
-/// How a service is told to take no new work.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DrainHook {
-    /// A POST to this URL path.
-    Http(String),
-    /// This program is run to its end.
-    Exec(Vec<String>),
-    /// Nothing is done; time passes.
-    Wait,
-}
-
-/// A signal that FlowGate sends.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "the names are those of POSIX")]
-pub enum Signal {
-    Cont,
-    Hup,
-    Int,
-    Kill,
-    Quit,
-    #[default]
-    Term,
-    Usr1,
-    Usr2,
-}
-
-/// Who gets a signal.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SignalTo {
-    /// The process group of the first process.
-    #[default]
-    Group,
-    /// The first process alone.
-    Leader,
-    /// Every process that comes from the first.
-    Tree,
 }
 
 /// What a service waits for.

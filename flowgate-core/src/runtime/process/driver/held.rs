@@ -1,0 +1,95 @@
+//! What there is of one service beside its processes: its log, its port, a shim to spare.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use super::super::dir::ServiceDir;
+use super::super::forward::Forwarder;
+use super::super::listen;
+use super::super::logs::ServiceLog;
+use super::super::nursery::Talk;
+use super::super::ports;
+use super::super::probes::reachable;
+use super::{Driver, Key};
+use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec};
+
+/// What is kept of a service between its processes.
+pub(super) struct Held {
+    pub(super) dir: ServiceDir,
+    pub(super) log: ServiceLog,
+    /// A shim that has nothing to do: the next process starts sooner.
+    pub(super) idle: Option<Talk>,
+    pub(super) listener: Option<OwnedFd>,
+    forwarder: Option<Forwarder>,
+}
+
+impl Held {
+    pub(super) fn release_port(&mut self) {
+        self.listener = None;
+        self.forwarder = None;
+    }
+}
+
+impl Driver {
+    /// What is kept of a service, made when it is needed first.
+    pub(super) fn held(&mut self, spec: &ServiceSpec) -> io::Result<&mut Held> {
+        let name = &spec.name;
+        if !self.services.contains_key(name) {
+            let held = Held {
+                dir: self.dir.service(name)?,
+                log: ServiceLog::new(self.dir.log(name), &spec.logs),
+                idle: None,
+                listener: None,
+                forwarder: None,
+            };
+            self.services.insert(name.clone(), held);
+        }
+        let held = self.services.get_mut(name);
+        held.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn check_port(&mut self, key: &Key, host: &str, port: u16, hold: bool) {
+        let is_free = match hold {
+            true => self.hold_port(&key.0, host, port).is_ok(),
+            false => ports::is_free(host, port),
+        };
+        self.tell(
+            key,
+            match is_free {
+                true => ProcessEvent::PortFree,
+                false => ProcessEvent::PortBusy {
+                    owner: ports::listener(port),
+                },
+            },
+        );
+    }
+
+    fn hold_port(&mut self, service: &ServiceId, host: &str, port: u16) -> io::Result<()> {
+        let spec = self.machine.spec(service);
+        let spec = spec.ok_or(io::ErrorKind::NotFound)?;
+        let held = self.held(&spec)?;
+        if held.listener.is_some() || held.forwarder.is_some() {
+            return Ok(());
+        }
+        let listener = listen::listen(host, port)?;
+        if spec.overlap == Overlap::Forward {
+            held.forwarder = Some(Forwarder::start(listener)?);
+        } else {
+            held.listener = Some(listener);
+        }
+        Ok(())
+    }
+
+    /// Lets the forwarder of a service lead to this process.
+    pub(super) fn hand_over(&mut self, key: &Key) {
+        let held = self.services.get(&key.0);
+        let forwarder = held.and_then(|held| held.forwarder.as_ref());
+        let (Some(forwarder), Some(process)) = (forwarder, self.processes.get(key)) else {
+            return;
+        };
+        let ip = reachable(&process.spec.host).parse::<IpAddr>();
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        forwarder.switch(process.port.map(|port| SocketAddr::new(ip, port)));
+    }
+}
