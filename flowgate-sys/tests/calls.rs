@@ -5,6 +5,8 @@
 //! $ RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p flowgate-sys --target x86_64-unknown-linux-gnu
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 #[cfg(not(target_os = "linux"))]
 fn main() {}
 
