@@ -67,11 +67,16 @@ impl Up {
 
     /// Waits for a line with this in it.
     pub(crate) fn says(&mut self, what: &str) -> String {
+        self.says_one_of(&[what])
+    }
+
+    /// Waits for a line with one of these in it.
+    fn says_one_of(&mut self, what: &[&str]) -> String {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|_| panic!("no {what:?} in {:#?}", self.seen));
             self.seen.push(line.clone());
-            if line.contains(what) {
+            if what.iter().any(|what| line.contains(what)) {
                 return line;
             }
         }
@@ -209,7 +214,8 @@ fn two_that_come_up_at_once_are_one() {
     let (dir, _) = project();
     let mut both = [0, 1].map(|_| Up::new(dir.path(), &["up"]));
     for up in &mut both {
-        up.says("everything is up (3)");
+        // Another test may have the port for a moment; who has it then is told, and waited for.
+        up.says_one_of(&["everything is up (3)", "gateway is ready"]);
     }
     let out = run(dir.path(), &["status", "--format", "json"]);
     let status: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
