@@ -145,7 +145,12 @@ async fn attach(dir: &Path, names: Vec<String>, mut view: View, output: &mut Out
                 view.settled(answer?["services"].take(), output)?;
             }
             told = watched.next() => match told? {
-                Some(told) => view.tell(&told, output)?,
+                Some(told) => {
+                    view.tell(&told, output)?;
+                    if told.is_good() {
+                        view.look_again(&watched, output).await?;
+                    }
+                }
                 None => break,
             },
             () = view.is_due() => view.draw(&watched, output).await?,
@@ -248,7 +253,12 @@ async fn stay_up(
                 view.settled(services, output)?;
             }
             told = watched.next() => match told? {
-                Some(told) => view.tell(&told, output)?,
+                Some(told) => {
+                    view.tell(&told, output)?;
+                    if told.is_good() {
+                        view.look_again(&watched, output).await?;
+                    }
+                }
                 None => break serving.await,
             },
             () = view.is_due() => view.draw(&watched, output).await?,

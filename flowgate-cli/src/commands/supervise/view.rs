@@ -8,7 +8,7 @@ use flowgate_core::config::Config;
 use flowgate_core::event::Record;
 use flowgate_core::runtime;
 use flowgate_core::runtime::process::{Events, Handle, Heard, Request, ask, follow};
-use flowgate_core::supervise::Notice;
+use flowgate_core::supervise::{Notice, What};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -32,6 +32,13 @@ const QUEUE: usize = 1024;
 pub(super) enum Told {
     Notice(Box<Notice>),
     Missed(u64),
+}
+
+impl Told {
+    /// Whether a service is up now that was not.
+    pub(super) fn is_good(&self) -> bool {
+        matches!(self, Self::Notice(notice) if matches!(notice.what, What::Ready { .. } | What::Recovered))
+    }
 }
 
 /// The supervisor that is looked at.
@@ -132,6 +139,8 @@ pub(super) struct View {
     screen: Option<Screen>,
     teller: Teller,
     stage: Stage,
+    /// Whether it was said that some are not up: then it is said when all of them are.
+    is_short: bool,
     /// When the screen is drawn anew.
     due: Option<Instant>,
     /// Nobody reads any more. What is supervised does not depend on it.
@@ -147,6 +156,7 @@ impl View {
             screen: is_live.then(Screen::default),
             teller: Teller::default(),
             stage: Stage::Starting,
+            is_short: false,
             due: is_live.then(Instant::now),
             is_mute: false,
         }
@@ -222,8 +232,24 @@ impl View {
             return Ok(());
         }
         let services = services.as_array().cloned().unwrap_or_default();
+        self.is_short = !services.iter().all(is_up);
         self.say(&standing(&services), output)?;
         self.hints(output)
+    }
+
+    /// One that was not up may have been the last.
+    pub(super) async fn look_again(
+        &mut self,
+        watched: &Watched,
+        output: &mut Output,
+    ) -> Result<()> {
+        let services = watched.services().await;
+        let services = services.as_array().cloned().unwrap_or_default();
+        if self.is_short && !services.is_empty() && services.iter().all(is_up) {
+            self.is_short = false;
+            self.say(&standing(&services), output)?;
+        }
+        Ok(())
     }
 
     pub(super) fn stopping(&mut self, force: bool, output: &mut Output) -> Result<()> {
