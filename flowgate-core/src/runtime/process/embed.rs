@@ -76,26 +76,44 @@ pub struct Follower {
 type Answer<T> = Result<T, ControlError>;
 
 /// Who is called back. Dropping it calls, too: nobody waits for ever.
-struct Then<T>(Option<Box<dyn FnOnce(Answer<T>) + Send>>);
+struct Then<T> {
+    then: Option<Box<dyn FnOnce(Answer<T>) + Send>>,
+    if_dropped: fn() -> Answer<T>,
+}
 
 impl<T> Then<T> {
     fn new(then: impl FnOnce(Answer<T>) + Send + 'static) -> Self {
-        Self(Some(Box::new(then)))
+        Self {
+            then: Some(Box::new(then)),
+            if_dropped: || {
+                Err(ControlError::Lost {
+                    reason: "it has ended".to_owned(),
+                })
+            },
+        }
     }
 
     fn call(mut self, answer: Answer<T>) {
-        if let Some(then) = self.0.take() {
+        if let Some(then) = self.then.take() {
             then(answer);
+        }
+    }
+}
+
+impl<T> Then<Option<T>> {
+    /// The end of the supervisor is the end of its events, and no error.
+    fn next(then: impl FnOnce(Answer<Option<T>>) + Send + 'static) -> Self {
+        Self {
+            then: Some(Box::new(then)),
+            if_dropped: || Ok(None),
         }
     }
 }
 
 impl<T> Drop for Then<T> {
     fn drop(&mut self) {
-        if let Some(then) = self.0.take() {
-            then(Err(ControlError::Lost {
-                reason: "it has ended".to_owned(),
-            }));
+        if let Some(then) = self.then.take() {
+            then((self.if_dropped)());
         }
     }
 }
@@ -283,14 +301,12 @@ impl Follower {
     /// Calls back with the next event, a [`Record`](crate::event::Record); with nothing when there
     /// will be none. `supervisor.lagged` says how many were lost because nobody asked for them.
     pub fn next(&self, then: impl FnOnce(Answer<Option<Value>>) + Send + 'static) {
-        let then = Then::new(then);
+        let then = Then::next(then);
         if self.pid != std::process::id() {
             return then.call(Err(ControlError::Forked { pid: self.pid }));
         }
-        // The end of the supervisor is the end of its events, and no error.
-        if let Err(unsent) = self.wanted.send(then) {
-            unsent.0.call(Ok(None));
-        }
+        // If it has ended, dropping the wish says so.
+        drop(self.wanted.send(then));
     }
 }
 
