@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::Pool;
 use super::account::{NONE, Slot};
 use super::gate::Gate;
+use super::peers::Subject;
 use super::permits::{Permit, Underway};
 use super::strategy::Candidates;
 use crate::Timestamp;
 
 /// A model, as [`Pool::model`] numbers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Model(pub(super) u32);
 
 impl Model {
@@ -130,6 +133,7 @@ impl Pool {
             self.look_at_providers(now);
         }
         let cold = self.expected_tokens(model, request.tokens, false);
+        self.ask_around(model, cold, request.exclude, now);
         let session = request.session.filter(|_| self.settings.affinity.enabled);
         if let Some(session) = session
             && let Some((place, index)) = self.sessions.get(session, model, now)
@@ -280,18 +284,24 @@ impl Pool {
             }
             None => super::budget::Mark::default(),
         };
+        self.use_allowance(slot, budget, [1.0, f64::from(tokens)], now);
         let settings = self.settings;
         let state = self.model_state_mut(index, model);
         let model_probe = state.is_some_and(|state| state.breaker.admit(now, &settings));
+        if probe {
+            self.use_grant(Subject::Account(slot), now);
+        }
         if probe || full || ramping || spent {
             self.look(index, now);
         }
         if model_probe {
+            self.use_grant(Subject::Model(slot, Model(model)), now);
             self.look_at_model(index, model, now);
         }
         if provider_probe {
-            self.apart_until = 0;
-            self.waiting.forget();
+            let provider = self.accounts[place].provider;
+            self.use_grant(Subject::Provider(provider), now);
+            self.provider_changed();
         }
         let id = self.permits.issue(Underway {
             slot,
@@ -331,6 +341,9 @@ impl Pool {
             }
             let gate = self.gate(index, model, tokens, now);
             let apart = self.provider_wait(account, now);
+            if matches!(gate, Gate::Until(_, Why::Budget)) {
+                self.ask_for_slice(index, tokens, now);
+            }
             let (until, why) = match gate {
                 Gate::Never(why) => {
                     worst = if worst == Why::NoneMatch { worst } else { why };
