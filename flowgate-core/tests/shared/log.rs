@@ -140,18 +140,19 @@ impl Player {
         account: usize,
         model: usize,
     ) -> Option<String> {
-        let slots: Vec<Slot> = pool.slots().collect();
-        let others: Vec<Slot> = slots
-            .iter()
-            .copied()
-            .filter(|s| *s != slots[account])
-            .collect();
+        let others = others(pool, account);
         let request = Request {
             model: pool.model(MODELS[model]),
             exclude: &others,
             ..Request::default()
         };
-        Some(match pool.pick(self.now, &request) {
+        let picked = pool.pick(self.now, &request);
+        self.picked(pool, number, picked)
+    }
+
+    /// The verdict on a pick.
+    pub(crate) fn picked(&mut self, pool: &Pool, number: usize, picked: Pick) -> Option<String> {
+        Some(match picked {
             Pick::Use(permit) => {
                 let probe = permit.is_probe();
                 self.requests.push((number, permit));
@@ -183,6 +184,13 @@ impl Player {
         pool.expire(self.now);
         String::new()
     }
+}
+
+/// All accounts but one.
+pub(crate) fn others(pool: &Pool, account: usize) -> Vec<Slot> {
+    let slots = pool.slots().enumerate();
+    let others = slots.filter(|(number, _)| *number != account);
+    others.map(|(_, slot)| slot).collect()
 }
 
 /// What a pool knows, for people: until when each account and model rests, and why.

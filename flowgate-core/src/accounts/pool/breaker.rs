@@ -123,9 +123,14 @@ impl Breaker {
         self.epoch = epoch;
     }
 
-    /// Another process tries, until then at most.
-    pub(super) fn probed_elsewhere(&mut self, until: Timestamp) {
+    /// Another process tries, until then at most. Zero: none does any more.
+    pub(super) fn probed_elsewhere(&mut self, now: Timestamp, until: Timestamp, of: &Settings) {
         self.probe = until;
+        if until > 0 && self.until > now {
+            // A canary went: the next is due when it would be here.
+            let admitted = until.saturating_sub(of.probe_lease_ms);
+            self.canary = admitted.saturating_add(of.canary_ms);
+        }
     }
 
     /// How many steps the backoff has grown.

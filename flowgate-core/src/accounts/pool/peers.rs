@@ -120,6 +120,29 @@ impl Pool {
         }));
     }
 
+    /// Goes on for a pool that was shared, such as one that is replaced by its snapshot.
+    pub fn share_like(&mut self, other: &Self) {
+        let Some(peers) = &other.peers else {
+            return;
+        };
+        self.share(other.strategy.salt(), peers.slice_ms);
+        let known = self.facts().into_iter();
+        let asks = known
+            .map(|(subject, _)| Ask::Tell(subject))
+            .chain([Ask::Load]);
+        let asks = asks.collect();
+        if let Some(own) = &mut self.peers {
+            own.connected = peers.connected;
+            own.asks = asks;
+        }
+        let now = self.now;
+        for index in 0..self.accounts.len() as u32 {
+            if self.accounts[index as usize].present {
+                self.look(index, now);
+            }
+        }
+    }
+
     /// Whether it is shared.
     pub const fn is_shared(&self) -> bool {
         self.peers.is_some()
@@ -530,6 +553,17 @@ impl Pool {
         }
     }
 
+    /// A request could go if its provider might be probed.
+    pub(super) fn ask_for_provider(&mut self, index: u32, now: Timestamp) {
+        let provider = Subject::Provider(self.accounts[index as usize].provider);
+        if let Some(peers) = &mut self.peers
+            && peers.connected
+            && peers.awaiting.contains(&provider)
+        {
+            peers.ask(Ask::Probe(provider), now);
+        }
+    }
+
     #[cold]
     fn ask_for(&mut self, model: u32, tokens: u32, exclude: &[Slot], now: Timestamp) {
         let Some(peers) = &self.peers else {
@@ -591,13 +625,23 @@ impl Pool {
         }
     }
 
+    /// This process does not probe, though it may.
+    pub fn give_up(&mut self, now: Timestamp, subject: Subject) {
+        let now = self.advance(now);
+        if let Some(peers) = &mut self.peers {
+            peers.granted.remove(&subject);
+            self.look_at_subject(subject, now);
+        }
+    }
+
     /// Another process probes, until then at most; zero: none does any more.
     pub fn deny(&mut self, now: Timestamp, subject: Subject, until: Timestamp) {
         let now = self.advance(now);
         let Some(peers) = &mut self.peers else {
             return;
         };
-        let lease = self.settings.probe_lease_ms;
+        let settings = self.settings;
+        let lease = settings.probe_lease_ms;
         let own = peers.probing.get(&subject);
         if own.is_some_and(|since| since.saturating_add(lease) > now) {
             return;
@@ -611,7 +655,7 @@ impl Pool {
                     _ => 0,
                 };
                 if let Some(breaker) = self.breaker_mut(slot.index, model) {
-                    breaker.probed_elsewhere(until);
+                    breaker.probed_elsewhere(now, until, &settings);
                 }
             }
             Subject::Provider(number) => {
@@ -624,14 +668,16 @@ impl Pool {
         self.look_at_subject(subject, now);
     }
 
-    /// A grant that nobody used in time is given back. Answers which.
-    pub fn take_idle_grants(&mut self, now: Timestamp) -> Vec<Subject> {
+    /// The grants that nobody used for so many milliseconds: others may probe instead.
+    pub fn take_unused_grants(&mut self, now: Timestamp, unused_ms: u64) -> Vec<Subject> {
+        let latest = now.saturating_add(self.settings.probe_lease_ms);
+        let latest = latest.saturating_sub(unused_ms);
         let Some(peers) = &mut self.peers else {
             return Vec::new();
         };
-        let over = peers.granted.iter().filter(|(_, until)| **until <= now);
+        let over = peers.granted.iter().filter(|(_, until)| **until <= latest);
         let over: Vec<Subject> = over.map(|(subject, _)| *subject).collect();
-        peers.granted.retain(|_, until| *until > now);
+        peers.granted.retain(|_, until| *until > latest);
         for subject in &over {
             self.look_at_subject(*subject, now);
         }

@@ -179,6 +179,63 @@ impl Pool {
         Pick::Use(self.take(index, model, expected, request.tokens, now))
     }
 
+    /// Why nobody can serve a request, if nobody can.
+    pub fn nobody_can(&mut self, now: Timestamp, request: &Request<'_>) -> Option<Pick> {
+        let now = self.advance(now);
+        let model = request.model.0;
+        if model as usize >= self.models.len() {
+            let why = Why::NoneMatch;
+            return Some(Pick::None { why });
+        }
+        if now >= self.apart_until {
+            self.look_at_providers(now);
+        }
+        let tokens = self.expected_tokens(model, request.tokens, false);
+        if self.choose(model, tokens, request.exclude, now).is_some() {
+            return None;
+        }
+        Some(self.nobody(model, tokens, request.exclude, now))
+    }
+
+    /// The same for one account, which somebody else has chosen: whether it can serve.
+    pub fn pick_account(&mut self, now: Timestamp, slot: Slot, request: &Request<'_>) -> Pick {
+        let now = self.advance(now);
+        let model = request.model.0;
+        let excluded = request.exclude.contains(&slot) || !self.holds(slot);
+        if excluded || model as usize >= self.models.len() {
+            let why = Why::NoneMatch;
+            return Pick::None { why };
+        }
+        let tokens = self.expected_tokens(model, request.tokens, false);
+        let apart = self.provider_wait(&self.accounts[slot.index as usize], now);
+        if let Some(until) = apart {
+            self.ask_for_provider(slot.index, now);
+            let why = Why::Provider;
+            return Pick::Wait { until, why };
+        }
+        match self.gate(slot.index, model, tokens, now) {
+            Gate::Open => {}
+            Gate::Until(until, why) => {
+                self.ask_for_slice(slot.index, tokens, now);
+                return Pick::Wait { until, why };
+            }
+            Gate::Busy => {
+                let (until, why) = (self.lease_end(&[], now), Why::Concurrency);
+                return Pick::Wait { until, why };
+            }
+            Gate::Never(why) => return Pick::None { why },
+        }
+        if let Some(session) = request.session.filter(|_| self.settings.affinity.enabled) {
+            let until = now.saturating_add(self.settings.affinity.ttl_ms);
+            self.sessions.bind(session, model, slot.index, until);
+        }
+        let expected = Expected {
+            tokens,
+            warm: false,
+        };
+        Pick::Use(self.take(slot.index, model, expected, request.tokens, now))
+    }
+
     /// How many tokens to expect where the caller estimates that many.
     #[inline]
     pub(super) fn expected_tokens(&self, model: u32, estimate: u32, warm: bool) -> u32 {

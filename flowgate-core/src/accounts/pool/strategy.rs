@@ -108,6 +108,10 @@ impl Memory {
         self.cursor = (mix(salt) >> 40) as u32;
     }
 
+    pub(super) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
     /// Who comes first of those between whom nothing else decides.
     #[inline]
     fn toss(salt: u64, index: u32) -> u64 {
