@@ -63,6 +63,10 @@ pub use classify::{Answer, Rule, RuleError, Rules, SCANNED, classify};
 pub use fact::Fact;
 pub use headers::Headers;
 pub use pool::{
-    AccountSpec, AccountState, AccountView, Affinity, Ask, Attempt, Backoff, Candidate, Event, EventKind, Left, Lifecycle, Model, ModelView, Outcome, Permit, Pick, Pool, PoolGuard, PoolState, ProviderSettings, Ramp, RefreshLease, Refreshed, Remaining, Request, Retry, Settings, Share, SharedPool, Slice, SliceWanted, Slot, SnapshotError, Standing, Step, Strategy, Subject, Verdict, Why, WindowLeft, session,
+    AccountSpec, AccountState, AccountView, Affinity, Ask, Attempt, Backoff, Candidate, Event,
+    EventKind, Left, Lifecycle, Model, ModelView, Outcome, Permit, Pick, Pool, PoolGuard,
+    PoolState, ProviderSettings, Ramp, RefreshLease, Refreshed, Remaining, Request, Retry,
+    Settings, Share, SharedPool, Slice, SliceWanted, Slot, SnapshotError, Standing, Step, Strategy,
+    Subject, Verdict, Why, WindowLeft, session,
 };
 pub use quota_view::{BucketView, QuotaView, Window, WindowView};

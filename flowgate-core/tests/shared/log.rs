@@ -63,6 +63,16 @@ pub(crate) fn log(seed: u64, steps: usize, processes: usize) -> Vec<Entry> {
     entries
 }
 
+/// An answer that sends a request to the next account.
+pub(crate) const fn answer(class: Class, scope: Scope) -> Classification {
+    Classification {
+        class,
+        scope,
+        action: Action::Next,
+        cooldown_ms: None,
+    }
+}
+
 /// SplitMix64.
 struct Random(u64);
 
@@ -88,7 +98,7 @@ impl Random {
             5 => of(Class::Rate, Scope::Account, next, Some(20_000)),
             6 => of(Class::Rate, Scope::Model, next, Some(3_000)),
             7 => of(Class::Quota, Scope::Account, next, Some(7_200_000)),
-            8 => of(Class::Overloaded, Scope::Provider, next, None),
+            8 => answer(Class::Overloaded, Scope::Provider),
             9 => of(Class::Auth, Scope::Account, Action::Refresh, None),
             10 => of(Class::ServerError, Scope::Account, next, None),
             _ => of(Class::ClientCancelled, Scope::None, Action::Stop, None),
@@ -193,7 +203,8 @@ pub(crate) fn others(pool: &Pool, account: usize) -> Vec<Slot> {
     others.map(|(_, slot)| slot).collect()
 }
 
-/// What a pool knows, for people: until when each account and model rests, and why.
+/// What a pool knows: until when each account and model rests. Of two reasons for one rest any may
+/// be remembered.
 pub(crate) fn standing(pool: &mut Pool, now: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for name in MODELS {
@@ -210,8 +221,8 @@ pub(crate) fn standing(pool: &mut Pool, now: u64) -> Vec<String> {
             let until = candidate.until.filter(|until| rests && *until > now + 20);
             let until = until.map(|until| until - BEGIN);
             lines.push(format!(
-                "{name} {} {:?} {until:?} {:?}",
-                candidate.id, candidate.class, candidate.lifecycle
+                "{name} {} {until:?} {:?}",
+                candidate.id, candidate.lifecycle
             ));
         }
     }

@@ -1,5 +1,5 @@
 -- Joins facts into those that are known, and tells everybody about those that changed.
--- KEYS: facts (hash), their ends (sorted set), changes (stream)
+-- KEYS: facts (hash), their ends (sorted set), changes (stream), turns (sorted set)
 -- ARGV: milliseconds to keep a fact, most changes, who tells, then subject, fact, subject, fact …
 local function read(text)
   local fact = {}
@@ -29,7 +29,7 @@ local keep = tonumber(ARGV[1])
 for _, key in ipairs(KEYS) do
   -- Whoever put something else there has broken it: it is made anew.
   local kind = redis.call('TYPE', key)['ok']
-  if kind ~= 'none' and kind ~= ({ 'hash', 'zset', 'stream' })[_] then redis.call('DEL', key) end
+  if kind ~= 'none' and kind ~= ({ 'hash', 'zset', 'stream', 'zset' })[_] then redis.call('DEL', key) end
 end
 local changed = 0
 for place = 4, #ARGV, 2 do
@@ -45,6 +45,10 @@ for place = 4, #ARGV, 2 do
       redis.call('HSET', KEYS[1], subject, new)
       redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], '*', 's', subject, 'f', new, 'w', ARGV[3])
       changed = changed + 1
+      -- Who serves again has its turn: strict choices had put it off.
+      if joined[2] == 0 and string.sub(subject, 1, 2) == 'a\31' then
+        redis.call('ZADD', KEYS[4], 'XX', 'LT', '0', string.sub(subject, 3))
+      end
     end
   end
 end

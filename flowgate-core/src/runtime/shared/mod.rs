@@ -17,8 +17,7 @@ mod strict;
 mod values;
 
 use std::fmt;
-use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +102,8 @@ struct Inner {
     turns: Mutex<Vec<String>>,
     /// The server answers too late for strict picks.
     late: AtomicBool,
+    /// How many marks this process has left on servers.
+    marks: AtomicU64,
 }
 
 impl fmt::Debug for Fleet {
@@ -152,6 +153,7 @@ impl Fleet {
             changed: Box::new(changed),
             turns: Mutex::default(),
             late: AtomicBool::new(false),
+            marks: AtomicU64::new(0),
         });
         let weak = Arc::downgrade(&inner);
         pool.on_asks(move || {
@@ -245,23 +247,21 @@ impl Inner {
     }
 
     /// Connects again and again.
-    fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send {
-        async move {
-            let mut wait = FIRST_WAIT;
-            loop {
-                let error = match Session::open(&self).await {
-                    Ok(session) => {
-                        wait = FIRST_WAIT;
-                        let session = Arc::new(session);
-                        self.arrive(&session);
-                        session.run().await
-                    }
-                    Err(error) => error,
-                };
-                self.away(State::Degraded, Some(values::describe(&error)));
-                tokio::time::sleep(wait + wait.mul_f64(self.chance())).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
+    async fn run(self: Arc<Self>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let error = match Session::open(&self).await {
+                Ok(session) => {
+                    wait = FIRST_WAIT;
+                    let session = Arc::new(session);
+                    self.arrive(&session);
+                    session.run().await
+                }
+                Err(error) => error,
+            };
+            self.away(State::Degraded, Some(values::describe(&error)));
+            tokio::time::sleep(wait + wait.mul_f64(self.chance())).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 

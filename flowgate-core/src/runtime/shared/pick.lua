@@ -14,6 +14,8 @@ if now == 0 then
   micros = time[1] * 1000000 + time[2]
   now = math.floor(micros / 1000)
 end
+-- Turns of one millisecond are told apart by their number where no finer time is known.
+local upto = tonumber(ARGV[1]) == 0 and micros or micros + 999
 local excluded = {}
 for place = 10, #ARGV do excluded[ARGV[place]] = true end
 
@@ -46,7 +48,7 @@ end
 local from = 0
 local soonest = nil
 while from < 256 do
-  local turns = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', micros, 'LIMIT', from, 16)
+  local turns = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', upto, 'LIMIT', from, 16)
   if #turns == 0 then break end
   local moved = 0
   for _, account in ipairs(turns) do
@@ -69,8 +71,6 @@ while from < 256 do
       elseif of_model > now then
         soonest = math.min(soonest or of_model, of_model)
       elseif tries and not lease(whole) then
-        redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', (now + tonumber(ARGV[3])) * 1000), account)
-        moved = moved + 1
         soonest = math.min(soonest or math.huge, now + tonumber(ARGV[3]))
       elseif tries_model and not lease(model) then
         if tries then redis.call('DEL', ARGV[6] .. whole) end
@@ -90,6 +90,6 @@ while from < 256 do
   end
   from = from + 16 - moved
 end
-local next_turn = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', micros), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+local next_turn = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', upto), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 if next_turn then soonest = math.min(soonest or math.huge, math.ceil(tonumber(next_turn) / 1000)) end
 return string.format('%.0f', soonest or 0)

@@ -201,7 +201,7 @@ impl Session {
         let Some(last) = last else {
             return Ok(());
         };
-        if (time, sequence) != (0, 0) && self.is_trimmed((time, sequence)).await? {
+        if self.is_trimmed((time, sequence)).await? {
             // Some were gone before they were read.
             self.load().await?;
         } else {
@@ -320,7 +320,7 @@ impl Session {
         let keys = &self.inner.keys;
         for batch in told.chunks(BATCH) {
             let mut call = self.scripts.merge.key(&keys.facts);
-            call.key(&keys.ends).key(&keys.changes);
+            call.key(&keys.ends).key(&keys.changes).key(&keys.turns);
             call.arg(KEEP.as_millis() as u64)
                 .arg(self.inner.options.changes)
                 .arg(&self.inner.who);
@@ -591,10 +591,17 @@ async fn clock_ahead(inner: &Inner, connection: &mut MultiplexedConnection) -> R
 async fn mark(inner: &Inner, connection: &mut MultiplexedConnection) -> RedisResult<String> {
     let key = &inner.keys.mark;
     let known: RedisResult<Value> = redis::cmd("GET").arg(key).query_async(connection).await;
-    if let Some(known) = text(&unless_wrong_type(known)?) {
-        return Ok(known.to_owned());
-    }
     let mut pipe = redis::pipe();
+    match known {
+        Err(error) if is_wrong_type(&error) => {
+            pipe.cmd("DEL").arg(key).ignore();
+        }
+        known => {
+            if let Some(known) = text(&known?) {
+                return Ok(known.to_owned());
+            }
+        }
+    }
     pipe.cmd("SET")
         .arg(key)
         .arg(&inner.who)
