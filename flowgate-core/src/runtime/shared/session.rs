@@ -602,9 +602,11 @@ async fn mark(inner: &Inner, connection: &mut MultiplexedConnection) -> RedisRes
             }
         }
     }
+    // Another each time, so that one that was lost is missed.
+    let new = format!("{}.{}", inner.who, inner.marks.fetch_add(1, Relaxed));
     pipe.cmd("SET")
         .arg(key)
-        .arg(&inner.who)
+        .arg(new)
         .arg("NX")
         .ignore()
         .cmd("GET")
