@@ -17,6 +17,7 @@ mod paths;
 mod schema;
 mod service;
 mod service_check;
+mod shared;
 mod text;
 mod version3;
 
@@ -33,6 +34,8 @@ pub use service::{
     OnPortConflict, OnSupervisorExit, Overlap, Part, Pattern, Program, Readiness, Restart,
     RestartBackoff, RestartPolicy, Service, SignalTo, Stop, StopSignal,
 };
+pub use shared::{Shared, SharedMode};
+pub use text::RedisUrl;
 pub use text::{
     Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, RepositoryName, ServiceName, Sha256,
     UrlPath, reachable,

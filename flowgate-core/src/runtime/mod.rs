@@ -35,6 +35,8 @@ mod regular;
 mod saved_pool;
 mod secrets;
 mod services;
+#[cfg(feature = "redis")]
+pub mod shared;
 
 use std::io;
 use std::path::{Path, PathBuf};

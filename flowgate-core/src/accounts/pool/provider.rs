@@ -52,6 +52,11 @@ impl ProviderBreaker {
         }
     }
 
+    /// Whether there is something that a success ends.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.level > 0 || !self.seen.is_empty()
+    }
+
     /// It serves. Answers whether it was thought not to.
     pub(super) fn close(&mut self) -> bool {
         let was_open = self.level > 0;
@@ -83,6 +88,27 @@ impl ProviderBreaker {
             self.level = self.level.saturating_add(1);
         }
         true
+    }
+
+    /// Another process has seen that it is overloaded.
+    pub(super) fn learn(&mut self, until: Timestamp, level: u8) {
+        self.until = self.until.max(until);
+        self.level = self.level.max(level);
+    }
+
+    /// Another process tries, until then at most.
+    pub(super) fn probed_elsewhere(&mut self, until: Timestamp) {
+        self.probe = until;
+    }
+
+    /// How many steps its backoff has grown. Zero: it serves.
+    pub(super) const fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// Whether the next request is a probe.
+    pub(super) fn tries(&self, now: Timestamp) -> bool {
+        self.level > 0 && self.blocked(now).is_none()
     }
 
     /// Until when it is left alone.
