@@ -30,10 +30,8 @@ impl Pool {
         let spent = whole().filter(|window| window.rejected || window.used >= 1.0);
         let resets = spent.filter_map(|window| window.resets_at);
         match resets.max() {
-            Some(until) if until > now => {
-                if self.rest(slot, 0, until, Class::Quota, now) {
-                    self.failed_here(Subject::Account(slot), now);
-                }
+            Some(until) if until > now && self.rest(slot, 0, until, Class::Quota, now) => {
+                self.failed_here(Subject::Account(slot), now);
             }
             Some(_) => {}
             None if whole().next().is_some() => self.quota_is_back(slot, now),

@@ -22,7 +22,7 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// How often to look whether the server is there, and whether something is to be given back.
 const BEAT: Duration = Duration::from_millis(500);
 /// How long what is known is kept after it has ended.
-const KEEP: Duration = Duration::from_hours(24);
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many facts one call carries, and how many changes one answer.
 const BATCH: usize = 500;
 /// A right to probe that is not used within that many milliseconds is given back.
@@ -106,7 +106,7 @@ impl Session {
         at.saturating_add_signed(self.ahead)
     }
 
-    pub(super) fn from_server(&self, at: Timestamp) -> Timestamp {
+    pub(super) fn time_here(&self, at: Timestamp) -> Timestamp {
         at.saturating_add_signed(self.ahead.saturating_neg())
     }
 
@@ -235,7 +235,7 @@ impl Session {
                 let until = until.parse().ok().map(|until| match until {
                     0 => 0,
                     until => self
-                        .from_server(until)
+                        .time_here(until)
                         .min(now.saturating_add(LONGEST_LEASE_MS)),
                 });
                 let (Some(name), Some(until)) = (subject, until) else {
@@ -376,7 +376,7 @@ impl Session {
         let until = stated.map_or_else(
             || now.saturating_add(time_ms),
             |until| {
-                self.from_server(until)
+                self.time_here(until)
                     .clamp(now, now.saturating_add(LONGEST_LEASE_MS))
             },
         );

@@ -196,7 +196,7 @@ impl Session {
             let until = text(answer).and_then(|until| until.parse().ok());
             return Offer::Until(until.map_or(0, |until| match until {
                 0 => 0,
-                until => self.from_server(until),
+                until => self.time_here(until),
             }));
         };
         let name = |value: &Value| text(value).unwrap_or_default().to_owned();
@@ -207,7 +207,7 @@ impl Session {
             account: name(account),
             permit: name(permit),
             probes: [whole, of_model].map(|flag| *flag == Value::Int(1)),
-            until: self.from_server(until),
+            until: self.time_here(until),
         };
         self.hold_probes(&offered, model, token);
         Offer::Account(offered)
