@@ -1,5 +1,6 @@
 //! Turns `packs/*.yaml` and `wrappers.yaml` into static tables in `$OUT_DIR`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::{env, fs, path::Path, process};
 
@@ -76,11 +77,12 @@ fn stop(problems: &[String]) -> ! {
     process::exit(1);
 }
 
-/// Prints tables as Rust statics, sharing equal lists of strings.
+/// Prints tables as Rust statics; equal lists share one.
 #[derive(Default)]
 struct Printer {
     statics: String,
-    count: usize,
+    /// The name of each list, by what it holds.
+    names: HashMap<String, String>,
 }
 
 impl Printer {
@@ -225,15 +227,13 @@ impl Printer {
             return "List::Static(&[])".to_owned();
         }
         let items: Vec<String> = list.iter().map(|t| item(self, t)).collect();
-        self.count += 1;
-        let name = format!("L{}", self.count);
-        writeln!(
-            self.statics,
-            "static {name}: [{kind}; {}] = [{}];",
-            items.len(),
-            items.join(", ")
-        )
-        .expect("writing to a string");
+        let value = format!("[{kind}; {}] = [{}]", items.len(), items.join(", "));
+        let next = self.names.len();
+        let name = self.names.entry(value).or_insert_with_key(|value| {
+            let name = format!("L{next}");
+            writeln!(self.statics, "static {name}: {value};").expect("writing to a string");
+            name
+        });
         format!("List::Static(&{name})")
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn guard_file(path: &str) -> bool {
             ".github/hooks/guard.json",
             ".kimi/config.toml",
             ".kimi-code/config.toml",
+            "bin/flowgate",
         ]
         .iter()
         .any(|e| ends(e))
@@ -146,6 +147,28 @@ fn looks_like_path(word: &str) -> bool {
         .is_some_and(|(stem, ending)| !stem.is_empty() && SOURCES.contains(&ending))
 }
 
+/// Endings of files that nobody misses.
+const LITTER: &[&str] = &[
+    ".log",
+    ".tmp",
+    ".temp",
+    ".bak",
+    ".orig",
+    ".rej",
+    ".old",
+    "~",
+    ".swp",
+    ".part",
+    ".pid",
+    ".stackdump",
+    ".cache",
+];
+
+/// Whether a path or pattern names files that nobody misses.
+pub(crate) fn is_litter(path: &str) -> bool {
+    LITTER.iter().any(|ending| path.ends_with(ending))
+}
+
 /// `find … -delete` where what it finds is not made again.
 fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
     if !Search::acts(line.args) {
@@ -157,28 +180,10 @@ fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
     if !search.deletes {
         return false;
     }
-    const LITTER: &[&str] = &[
-        ".log",
-        ".tmp",
-        ".temp",
-        ".bak",
-        ".orig",
-        ".rej",
-        ".old",
-        "~",
-        ".swp",
-        ".part",
-        ".pid",
-        ".stackdump",
-        ".cache",
-    ];
     let ours = bit(ClassDef::Project) | bit(ClassDef::Regenerable) | bit(ClassDef::Temp);
     if search.named
         && search.classes(walker) & !ours == 0
-        && search
-            .targets
-            .iter()
-            .all(|t| LITTER.iter().any(|e| t.ends_with(e)))
+        && search.targets.iter().all(|t| is_litter(t))
     {
         return false;
     }

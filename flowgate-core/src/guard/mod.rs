@@ -52,7 +52,7 @@ mod walk;
 mod wrap;
 
 use built_in::BUILT_IN;
-use ruleset::{Name, Rule, RuleSet, Text};
+use ruleset::{Name, RuleSet, Text};
 
 pub use exception::{Exceptions, Grant, Request};
 pub use explain::{Explanation, Step};

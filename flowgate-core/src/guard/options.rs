@@ -338,7 +338,11 @@ impl<'t> Line<'t> {
             return true;
         }
         self.spelled(&self.tool.dry_run).any(|(one, o)| {
-            if one.value.is_some() {
+            // `-d` and `--d` are no way to write `--dry_run`.
+            let short = one.dashes == 2 && o.name.len() <= 3 && o.name != one.name;
+            if short {
+                false
+            } else if one.value.is_some() {
                 !off(o)
             } else {
                 simulates(o)

@@ -35,7 +35,7 @@ impl Walker<'_> {
             return Flow::Unknown(Producer::Other);
         }
         if self.trace.is_some() {
-            let text = join(args);
+            let text = quoted(args);
             self.step(io.span, || format!("command: {text}"));
         }
         if first.text.contains(UNKNOWN) {
@@ -78,6 +78,7 @@ impl Walker<'_> {
             Kind::Parallel => return self.parallel(args, io),
             Kind::Find => return self.find(args, io),
             Kind::Fd => self.fd(args, io),
+            Kind::Tcl => self.tcl(io),
             Kind::Escape => self.escape(name.text, args, io),
             Kind::Downloader => self.downloads(&args[1..], name.text == "wget"),
             Kind::WindowsShell => self.windows_shell(name.text, args, io),
@@ -224,6 +225,21 @@ pub(crate) fn join(args: &[Arg<'_>]) -> String {
         out.push_str(arg.text);
     }
     out
+}
+
+/// Joins words as a shell would print them: with quotes around what needs them.
+fn quoted(args: &[Arg<'_>]) -> String {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,~*?[]{}^".contains(&b) || b >= 0x80;
+    let word = |arg: &Arg<'_>| {
+        let known = |b: u8| plain(b) || b == UNKNOWN as u8;
+        if !arg.text.is_empty() && arg.text.bytes().all(known) {
+            arg.text.to_owned()
+        } else {
+            format!("'{}'", arg.text.replace('\'', "'\\''"))
+        }
+    };
+    args.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a text is known in full.

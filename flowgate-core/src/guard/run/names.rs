@@ -246,6 +246,7 @@ pub(super) enum Kind {
     Plain,
     Shell,
     Source,
+    Tcl,
     /// It only reads and writes text.
     Text,
     Trap,
@@ -285,6 +286,9 @@ const KINDS: &[(Kind, &[&str])] = &[
             "svn",
             "hg",
             "go",
+            "emacs",
+            "emacsclient",
+            "screen",
         ],
     ),
     (Kind::Eval, &["eval"]),
@@ -300,6 +304,7 @@ const KINDS: &[(Kind, &[&str])] = &[
         ],
     ),
     (Kind::Source, &["source", "."]),
+    (Kind::Tcl, &["tclsh", "wish", "jimsh"]),
     (
         Kind::Text,
         &[
@@ -331,6 +336,7 @@ const INTERPRETERS: &[(Language, &[&str])] = &[
         Language::Other,
         &[
             "Rscript", "R", "littler", "julia", "elixir", "groovy", "scala", "raku", "go",
+            "jshell", "swift",
         ],
     ),
     (Language::Awk, &["awk", "gawk", "mawk", "nawk"]),

@@ -85,6 +85,12 @@ impl Walker<'_> {
                     .unwrap_or(UNKNOWN_TEXT)
                     .to_owned(),
             ),
+            "which" => match words {
+                [program] if !program.text.contains(['/', UNKNOWN]) => {
+                    Flow::Literal(format!("/usr/bin/{}", program.text))
+                }
+                _ => Flow::Unknown(Producer::Other),
+            },
             "mktemp" => Flow::Literal(TEMP_NAME.to_owned()),
             "git" if words.iter().any(|a| a.text == "--show-toplevel") => {
                 Flow::Literal(self.context.cwd.clone())

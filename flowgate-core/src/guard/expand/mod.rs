@@ -1,13 +1,14 @@
 //! Words to values: quotes removed, substitutions followed, braces and variables expanded.
 
+mod fields;
+mod parameter;
+
 use super::brace;
 use super::lex::{Word, part};
 use super::skip::{Nest, skip, skip_single};
-use super::value::{Flow, MANY, Producer, UNKNOWN, UNKNOWN_TEXT, environment};
+use super::value::{Flow, Producer, UNKNOWN_TEXT};
 use super::walk::{Origin, Walker};
-
-/// The longest value of a variable that is followed.
-const LONGEST_VALUE: usize = 16 * 1024;
+use fields::Fields;
 
 /// Whether an unquoted expansion makes several words.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +62,13 @@ impl Walker<'_> {
             .unwrap_or_default()
     }
 
-    fn expand_text(&mut self, raw: &str, origin: Origin, split: Split, body: bool) -> Vec<String> {
+    pub(super) fn expand_text(
+        &mut self,
+        raw: &str,
+        origin: Origin,
+        split: Split,
+        body: bool,
+    ) -> Vec<String> {
         if self.depth >= super::walk::DEPTH {
             self.too_deep(raw);
             return vec![UNKNOWN_TEXT.to_owned()];
@@ -81,72 +88,6 @@ impl Walker<'_> {
         let fields = expansion.out.finish(split);
         self.depth -= 1;
         fields
-    }
-}
-
-/// The fields that a word has become so far; the last one in each of its possible values.
-#[derive(Debug, Default)]
-struct Fields {
-    done: Vec<String>,
-    current: Vec<String>,
-    /// The current field exists, even if it is empty.
-    begun: bool,
-}
-
-impl Fields {
-    fn push(&mut self, text: &str) {
-        self.begun = true;
-        if self.current.is_empty() {
-            self.current.push(text.to_owned());
-            return;
-        }
-        for current in &mut self.current {
-            current.push_str(text);
-        }
-    }
-
-    fn push_any(&mut self, values: &[String]) {
-        // `a=$a$a` over and over must not grow without bound.
-        let longest = self.current.iter().map(String::len).max().unwrap_or(0)
-            + values.iter().map(String::len).max().unwrap_or(0);
-        if longest > LONGEST_VALUE {
-            return self.push(UNKNOWN_TEXT);
-        }
-        if let [one] = values {
-            return self.push(one);
-        }
-        self.begun = true;
-        let old = std::mem::take(&mut self.current);
-        let old = if old.is_empty() {
-            vec![String::new()]
-        } else {
-            old
-        };
-        for value in values {
-            for current in &old {
-                if self.current.len() < MANY {
-                    self.current.push(format!("{current}{value}"));
-                }
-            }
-        }
-    }
-
-    fn end_field(&mut self) {
-        if self.begun {
-            if self.current.is_empty() {
-                self.current.push(String::new());
-            }
-            self.done.append(&mut self.current);
-            self.begun = false;
-        }
-    }
-
-    fn finish(mut self, split: Split) -> Vec<String> {
-        self.end_field();
-        if self.done.is_empty() && split == Split::No {
-            self.done.push(String::new());
-        }
-        self.done
     }
 }
 
@@ -352,13 +293,13 @@ impl Expansion<'_, '_> {
         }
     }
 
-    fn variable(&mut self, name: &str) {
+    pub(super) fn variable(&mut self, name: &str) {
         let values = self.walker.look_up(name);
         self.values(&values);
     }
 
     /// Adds the value of an expansion, split into words where the shell would.
-    fn values(&mut self, values: &[String]) {
+    pub(super) fn values(&mut self, values: &[String]) {
         if self.double || self.split == Split::No {
             return self.out.push_any(values);
         }
@@ -384,158 +325,6 @@ impl Expansion<'_, '_> {
                 self.out.end_field();
             }
         }
-    }
-
-    /// `${…}`.
-    fn parameter(&mut self, start: usize, end: usize) {
-        let inner = self.raw.get(start..end).unwrap_or_default();
-        let name_len = inner
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_')
-            .count()
-            .max(usize::from(
-                inner.starts_with(['@', '*', '?', '$', '!', '-']),
-            ));
-        let name = inner.get(..name_len).unwrap_or_default().to_owned();
-        let operation = inner.get(name_len..).unwrap_or_default();
-        if inner.starts_with('#') && inner.len() > 1 {
-            return self.out.push("0");
-        }
-        if let Some(reference) = inner.strip_prefix('!').filter(|r| !r.is_empty()) {
-            let names = self.walker.look_up(reference);
-            return match names.as_slice() {
-                [name] if !name.contains(UNKNOWN) => self.variable(&name.clone()),
-                _ => self.out.push(UNKNOWN_TEXT),
-            };
-        }
-        let colon = operation.starts_with(':');
-        let rest = operation.strip_prefix(':').unwrap_or(operation);
-        let symbol = rest.chars().next();
-        if !matches!(symbol, Some('-' | '=' | '+' | '?')) {
-            self.other_operation(&name, operation, colon, start + name_len);
-            return;
-        }
-        let word_start = start + name_len + usize::from(colon) + 1;
-        let word = self.raw.get(word_start..end).unwrap_or_default();
-        let origin = self.origin.nested(word_start as u32, end as u32, true);
-        let inside = if self.double { Split::No } else { self.split };
-        let default = self.walker.expand_text(word, origin, inside, self.body);
-        let known = self.walker.known(&name);
-        match symbol {
-            Some('+') => self.values(&default),
-            Some('?') => self.variable(&name),
-            _ if known => self.variable(&name),
-            Some('=') => {
-                self.walker.state.set(&name, default.clone(), false);
-                self.values(&default);
-            }
-            _ => self.values(&default),
-        }
-    }
-
-    /// Prefix and suffix removal, replacement, case, substrings: followed for plain operands.
-    fn other_operation(&mut self, name: &str, operation: &str, colon: bool, start: usize) {
-        let origin = self
-            .origin
-            .nested(start as u32, (start + operation.len()) as u32, true);
-        if memchr::memchr2(b'$', b'`', operation.as_bytes()).is_some() {
-            self.walker.expand_body(operation, origin);
-        }
-        let values: Vec<String> = self
-            .walker
-            .look_up(name)
-            .iter()
-            .map(|value| operate(value, operation, colon))
-            .collect();
-        self.values(&values);
-    }
-}
-
-fn operate(value: &str, operation: &str, colon: bool) -> String {
-    if operation.is_empty() || operation == "[@]" || operation == "[*]" {
-        return value.to_owned();
-    }
-    if value.contains(UNKNOWN) || operation.contains(['*', '?', '$', '`']) {
-        return UNKNOWN_TEXT.to_owned();
-    }
-    if colon {
-        let mut numbers = operation[1..].split(':').map(|n| n.trim().parse::<usize>());
-        let (Some(Ok(from)), length) = (numbers.next(), numbers.next()) else {
-            return UNKNOWN_TEXT.to_owned();
-        };
-        let length = match length {
-            None => usize::MAX,
-            Some(Ok(length)) => length,
-            Some(Err(_)) => return UNKNOWN_TEXT.to_owned(),
-        };
-        return value.chars().skip(from).take(length).collect();
-    }
-    let strip = |marks: &str| {
-        operation
-            .trim_start_matches(marks.chars().next().unwrap_or('%'))
-            .to_owned()
-    };
-    match operation.as_bytes()[0] {
-        b'%' => value
-            .strip_suffix(strip("%").as_str())
-            .unwrap_or(value)
-            .to_owned(),
-        b'#' => value
-            .strip_prefix(strip("#").as_str())
-            .unwrap_or(value)
-            .to_owned(),
-        b'^' => value.to_uppercase(),
-        b',' => value.to_lowercase(),
-        b'/' => {
-            let all = operation.starts_with("//");
-            let rest = operation.trim_start_matches('/');
-            let (from, to) = rest.split_once('/').unwrap_or((rest, ""));
-            if from.is_empty() {
-                value.to_owned()
-            } else if all {
-                value.replace(from, to)
-            } else {
-                value.replacen(from, to, 1)
-            }
-        }
-        _ => UNKNOWN_TEXT.to_owned(),
-    }
-}
-
-impl Walker<'_> {
-    /// Whether the value of a variable is known.
-    fn known(&mut self, name: &str) -> bool {
-        self.work(self.state.size());
-        self.state
-            .find(name)
-            .is_some_and(|values| values.iter().any(|v| !v.is_empty()))
-            || environment(name, &self.state, self.context).is_some()
-    }
-
-    /// The values a variable may have.
-    pub(crate) fn look_up(&mut self, name: &str) -> Vec<String> {
-        self.work(self.state.size());
-        if let Some(values) = self.state.find(name) {
-            let values = values.to_vec();
-            self.work(values.iter().map(String::len).sum());
-            return values;
-        }
-        if let Some(value) = environment(name, &self.state, self.context) {
-            return vec![value];
-        }
-        if let Some(arguments) = &self.state.arguments {
-            if matches!(name, "@" | "*") {
-                return if arguments.len() < 2 {
-                    vec![String::new()]
-                } else {
-                    arguments[1..].to_vec()
-                };
-            }
-            if let Ok(n) = name.parse::<usize>() {
-                return vec![arguments.get(n).cloned().unwrap_or_default()];
-            }
-        }
-        vec![UNKNOWN_TEXT.to_owned()]
     }
 }
 
