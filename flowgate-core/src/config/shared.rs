@@ -88,7 +88,6 @@ pub(super) fn check(document: &Node, problems: &mut Vec<Diagnostic>) {
 
 #[cfg(test)]
 mod tests {
-
     use crate::config::Config;
 
     fn problems(section: &str) -> Vec<String> {
