@@ -266,9 +266,15 @@ impl Pool {
         }
         self.served_model(underway, now);
         self.unlearn_cap(index, now);
-        if self.providers[provider as usize].breaker.close() {
+        let breaker = &mut self.providers[provider as usize].breaker;
+        if breaker.is_open() {
+            let closed = breaker.close();
             self.provider_changed();
-            self.events.add(now, EventKind::ProviderClosed { provider });
+            if closed {
+                self.events.add(now, EventKind::ProviderClosed { provider });
+            }
+        } else {
+            breaker.close();
         }
     }
 
