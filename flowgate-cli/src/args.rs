@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use flowgate_core::accounts::Transport;
+use flowgate_core::accounts::{Settings, Transport};
 use flowgate_core::clients::Client;
 use flowgate_core::config::Duration;
 use flowgate_core::guard::hook::Agent;
@@ -343,6 +343,9 @@ pub(crate) struct SimulateArgs {
         default_value = "1"
     )]
     pub(crate) seed: Vec<u64>,
+    /// How the pool is set, as JSON: `{"strategy": "lru", "affinity": {"enabled": false}}`.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = pool_settings)]
+    pub(crate) settings: Settings,
     /// Let each day last a part of its time: 10 is a tenth.
     #[arg(long, value_name = "BY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) shorten: u32,
@@ -461,6 +464,10 @@ pub(crate) struct ProviderArgs {
     /// A key that was revoked; only those that are named work, then. Give one for each.
     #[arg(long, value_name = "KEY")]
     pub(crate) revoked: Vec<String>,
+}
+
+fn pool_settings(text: &str) -> Result<Settings, String> {
+    serde_json::from_str(text).map_err(|problem| problem.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

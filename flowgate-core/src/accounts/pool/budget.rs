@@ -320,10 +320,10 @@ impl Budget {
         }
     }
 
-    /// A guess grows by a twentieth in a second, and is given up when it holds nobody back.
+    /// A guess grows by an eightieth in a second, and is given up when it holds nobody back.
     fn grow(&mut self, passed: f64) {
         let bucket = &mut self.requests;
-        let grown = f64::from(bucket.rate) * (1.0 + (passed / 20_000.0).min(2.0));
+        let grown = f64::from(bucket.rate) * (1.0 + (passed / 80_000.0).min(2.0));
         bucket.rate = grown as f32;
         bucket.cap = bucket.cap.max((grown * GUESS_BURST_MS) as f32);
         if bucket.rate >= self.guess_ends {

@@ -167,6 +167,21 @@ impl Pool {
         }
     }
 
+    /// Whether an account waits for nothing but a request that finds out whether it, or its provider,
+    /// is back.
+    pub(super) fn is_probed(&self, index: u32, model: u32, now: Timestamp) -> bool {
+        let account = &self.accounts[index as usize];
+        let scoped = self.model_state(index, model).map(|state| &state.breaker);
+        let provider = &self.providers[account.provider as usize].breaker;
+        let own = [Some(&account.breaker), scoped].into_iter().flatten();
+        let rests = |breaker: &super::breaker::Breaker| breaker.until > now;
+        let waits =
+            |breaker: &super::breaker::Breaker| breaker.blocked(now, &self.settings).is_some();
+        !own.clone().any(rests)
+            && provider.until() <= now
+            && (own.clone().any(waits) || provider.blocked(now).is_some())
+    }
+
     /// Whether an account never serves a model.
     fn refuses(&self, index: u32, model: u32) -> bool {
         let models = self.lists.get(self.cold[index as usize].models);

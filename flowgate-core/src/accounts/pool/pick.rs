@@ -84,6 +84,9 @@ pub enum Why {
     Concurrency,
     /// The provider is overloaded.
     Provider,
+    /// Another request finds out whether the account, or its provider, is back: that may be known
+    /// at any time.
+    Probe,
     /// The account that is warm for this session can serve soon.
     Affinity,
 }
@@ -419,6 +422,9 @@ impl Pool {
                     None => continue,
                 },
             };
+            let probed =
+                matches!(why, Why::Cooldown | Why::Provider) && self.is_probed(index, model, now);
+            let why = if probed { Why::Probe } else { why };
             if soonest.is_none_or(|(sooner, _)| until < sooner) {
                 soonest = Some((until, why));
             }

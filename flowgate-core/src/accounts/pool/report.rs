@@ -280,9 +280,15 @@ impl Pool {
         if self.is_shared() && self.providers[provider as usize].breaker.is_doubted() {
             self.ended_here(Subject::Provider(provider), now);
         }
-        if self.providers[provider as usize].breaker.close() {
+        let breaker = &mut self.providers[provider as usize].breaker;
+        if breaker.is_open() {
+            let closed = breaker.close();
             self.provider_changed();
-            self.events.add(now, EventKind::ProviderClosed { provider });
+            if closed {
+                self.events.add(now, EventKind::ProviderClosed { provider });
+            }
+        } else {
+            breaker.close();
         }
     }
 

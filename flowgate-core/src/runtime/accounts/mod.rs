@@ -397,9 +397,10 @@ impl<C> Inner<C> {
             let wait_ms = until.saturating_sub(now());
             let late = ExecuteError::Deadline { why, wait_ms };
             let ready = Instant::now() + Duration::from_millis(wait_ms.min(FAR_MS));
-            // What is under way may end at any time; anything else comes when it is said to.
-            let hopeless =
-                why != Why::Concurrency && deadline.is_some_and(|deadline| ready > deadline);
+            // What is under way may end at any time, and so may a probe; anything else comes when it
+            // is said to.
+            let anytime = matches!(why, Why::Concurrency | Why::Probe | Why::Affinity);
+            let hopeless = !anytime && deadline.is_some_and(|deadline| ready > deadline);
             if hopeless || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(late);
             }

@@ -87,7 +87,8 @@ fn used(config: &Config) -> BTreeSet<String> {
         .collect();
     let accounts = settings.accounts.iter().flat_map(|accounts| &accounts.pool);
     used.extend(accounts.filter_map(|account| Some(account.credential.as_ref()?.to_string())));
-    used.extend(settings.auth.management_key.iter().map(ToString::to_string));
+    let keys = [&settings.auth.management_key, &settings.auth.seal_key];
+    used.extend(keys.into_iter().flatten().map(ToString::to_string));
     used
 }
 
