@@ -306,7 +306,7 @@ pub(crate) enum AccountsCommand {
     },
     /// Try ways to choose accounts against a simulated provider: how many requests are served, how
     /// many are refused, how long they wait, and how warm their prompts are.
-    Simulate(SimulateArgs),
+    Simulate(Box<SimulateArgs>),
 }
 
 /// What is asked for.

@@ -277,18 +277,22 @@ impl Pool {
         }
         self.served_model(underway, now);
         self.unlearn_cap(index, now);
-        if self.is_shared() && self.providers[provider as usize].breaker.is_doubted() {
-            self.ended_here(Subject::Provider(provider), now);
-        }
+        self.served_provider(provider, now);
+    }
+
+    fn served_provider(&mut self, provider: u16, now: Timestamp) {
         let breaker = &mut self.providers[provider as usize].breaker;
-        if breaker.is_open() {
-            let closed = breaker.close();
+        let (was_doubted, was_open) = (breaker.is_doubted(), breaker.is_open());
+        let is_closed = breaker.close();
+        let is_trusted = !breaker.is_doubted();
+        if was_open {
             self.provider_changed();
-            if closed {
-                self.events.add(now, EventKind::ProviderClosed { provider });
-            }
-        } else {
-            breaker.close();
+        }
+        if is_closed {
+            self.events.add(now, EventKind::ProviderClosed { provider });
+        }
+        if was_doubted && is_trusted && self.is_shared() {
+            self.ended_here(Subject::Provider(provider), now);
         }
     }
 
