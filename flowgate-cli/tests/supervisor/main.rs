@@ -14,3 +14,4 @@ mod program;
 mod quickstart;
 mod rig;
 mod switch;
+mod ways;

@@ -250,6 +250,8 @@ fn who_reads_no_more_ends_nothing() {
         assert!(begun.elapsed() < PATIENCE && up.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(run(dir.path(), &["down"]).status.success());
+    // Nor does it need to be asked nicely.
+    rustix::process::kill_process(Pid::from_child(&up), Signal::TERM).unwrap();
     assert_eq!(up.wait().unwrap().code(), Some(0));
+    assert!(alive_in(dir.path()).is_empty());
 }

@@ -251,6 +251,7 @@ async fn stay_up(
                 is_settled = true;
                 let services = serde_json::to_value(status).unwrap_or_default();
                 view.settled(services, output)?;
+                handle.release_memory();
             }
             told = watched.next() => match told? {
                 Some(told) => {

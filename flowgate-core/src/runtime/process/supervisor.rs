@@ -213,6 +213,13 @@ impl Handle {
         self.command(Command::Restart(which));
     }
 
+    /// Lets go of the memory that only a start needs. Programs that do little but supervise ask for
+    /// it when everything is up; what is needed again comes back by itself.
+    pub fn release_memory(&self) {
+        // It is a kindness, and nothing depends on it.
+        let _ = flowgate_sys::release_code();
+    }
+
     /// Brings everything down; with `force` at once, without asking.
     pub fn shutdown(&self, force: bool) {
         self.command(Command::Shutdown { force });
@@ -315,7 +322,10 @@ fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
 /// Writes down what happens, until the supervisor ends. A disk that is full holds up nothing.
 async fn write_down(mut log: EventLog, mut events: Events) {
     while let Some(heard) = events.next().await {
-        let _ = log.append(moment(), Event::from(&heard));
+        // What comes at once is written at once.
+        let mut all = vec![Event::from(&heard)];
+        all.extend(std::iter::from_fn(|| events.next_now()).map(|heard| Event::from(&heard)));
+        let _ = log.append_all(moment(), all);
     }
 }
 
@@ -365,6 +375,15 @@ pub(super) fn lagged(missed: u64) -> Event {
 }
 
 impl Events {
+    /// The next one, if it is there already.
+    fn next_now(&mut self) -> Option<Heard> {
+        match self.0.try_recv() {
+            Ok(notice) => Some(Heard::Notice(notice)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Heard::Lagged(missed)),
+            Err(_) => None,
+        }
+    }
+
     /// The next one; `None` when the supervisor has ended.
     pub async fn next(&mut self) -> Option<Heard> {
         match self.0.recv().await {

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
+use tokio::time::timeout;
+
 use super::super::dir::ServiceDir;
 use super::super::forward::Forwarder;
 use super::super::listen;
@@ -11,8 +13,9 @@ use super::super::logs::ServiceLog;
 use super::super::nursery::Talk;
 use super::super::ports;
 use super::super::probes::reachable;
+use super::super::tend::Deed;
 use super::{Driver, Key};
-use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec};
+use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec, Signal, SignalTo};
 
 /// What is kept of a service between its processes.
 pub(super) struct Held {
@@ -83,13 +86,38 @@ impl Driver {
 
     /// Lets the forwarder of a service lead to this process.
     pub(super) fn hand_over(&mut self, key: &Key) {
-        let held = self.services.get(&key.0);
-        let forwarder = held.and_then(|held| held.forwarder.as_ref());
-        let (Some(forwarder), Some(process)) = (forwarder, self.processes.get(key)) else {
-            return;
+        if let (Some(forwarder), address) = (self.forwarder_of(key), self.address_of(key)) {
+            forwarder.switch(address);
+        }
+    }
+
+    /// Sends a signal: to a process that another has replaced behind the forwarder when it has
+    /// answered what it was sent, if that does not take too long.
+    pub(super) fn signal(&self, key: &Key, signal: Signal, to: SignalTo) {
+        let deed = Deed::Signal { signal, to };
+        let address = self.address_of(key);
+        let forwarder = self.forwarder_of(key);
+        let answered = forwarder.zip(address);
+        let answered = answered.and_then(|(forwarder, address)| forwarder.answered(address));
+        let (Some(answered), Some(process)) = (answered, self.processes.get(key)) else {
+            return self.deed(key, deed);
         };
+        let (deeds, limit) = (process.deeds.clone(), process.spec.stop.timeout / 2);
+        tokio::spawn(async move {
+            let _ = timeout(limit, answered).await;
+            // It may have ended meanwhile.
+            let _ = deeds.send(deed);
+        });
+    }
+
+    fn forwarder_of(&self, key: &Key) -> Option<&Forwarder> {
+        self.services.get(&key.0)?.forwarder.as_ref()
+    }
+
+    fn address_of(&self, key: &Key) -> Option<SocketAddr> {
+        let process = self.processes.get(key)?;
         let ip = reachable(&process.spec.host).parse::<IpAddr>();
         let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        forwarder.switch(process.port.map(|port| SocketAddr::new(ip, port)));
+        Some(SocketAddr::new(ip, process.port?))
     }
 }

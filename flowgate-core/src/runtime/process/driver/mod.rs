@@ -293,7 +293,7 @@ impl Driver {
                 }
             }
             ProcessAction::Drain(hook) => self.drain(&key, hook),
-            ProcessAction::Signal { signal, to } => self.deed(&key, Deed::Signal { signal, to }),
+            ProcessAction::Signal { signal, to } => self.signal(&key, signal, to),
             ProcessAction::Sweep(signal) => self.deed(&key, Deed::Sweep(signal)),
             ProcessAction::Handover { .. } => self.hand_over(&key),
             ProcessAction::WriteRecord { ready, fingerprint } => {
