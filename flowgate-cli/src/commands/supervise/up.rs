@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flowgate_core::config::Config;
 use flowgate_core::runtime;
 use flowgate_core::runtime::process::{
-    self, ControlError, Request, Running, RuntimeDir, Supervisor, ask,
+    self, ControlError, Request, Running, RuntimeDir, Supervisor, ask, follow,
 };
 use flowgate_core::supervise::{Selection, ServiceId, Services};
 use serde_json::Value;
@@ -132,7 +132,7 @@ async fn attach(dir: &Path, names: Vec<String>, mut view: View, output: &mut Out
     let mut watched = Watched::other(dir).await?;
     let asked = async {
         match names.is_empty() {
-            true => ask(dir, &Request::Status, PROMPT).await,
+            true => at_rest(dir).await,
             false => ask(dir, &Request::Start { services: names }, PATIENT).await,
         }
     };
@@ -165,6 +165,22 @@ async fn attach(dir: &Path, names: Vec<String>, mut view: View, output: &mut Out
     }
     view.down(output)?;
     Ok(Exit::Done)
+}
+
+/// Where the services stand when none of them is on its way.
+async fn at_rest(dir: &Path) -> std::result::Result<Value, ControlError> {
+    let mut following = follow(dir, PROMPT).await?;
+    loop {
+        let status = ask(dir, &Request::Status, PROMPT).await?;
+        let mut services = status["services"].as_array().into_iter().flatten();
+        let rests = |service: &Value| {
+            let public = service["public"].as_str();
+            matches!(public, Some("running" | "stopped" | "error")) && service["other"].is_null()
+        };
+        if services.all(rests) || following.next().await?.is_none() {
+            return Ok(status);
+        }
+    }
 }
 
 // One's own.
