@@ -255,3 +255,31 @@ fn who_reads_no_more_ends_nothing() {
     assert_eq!(up.wait().unwrap().code(), Some(0));
     assert!(alive_in(dir.path()).is_empty());
 }
+
+#[test]
+fn the_example_with_litellm_is_right_and_runs_where_litellm_is_installed() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/litellm/flowgate.yaml");
+    let dir = tempfile::tempdir().unwrap();
+    let program = serde_json::to_string(env!("CARGO_BIN_EXE_flowgate")).unwrap();
+    let config = std::fs::read_to_string(example).unwrap();
+    let config = config.replace("[flowgate, dev", &format!("[{program}, dev"));
+    let port = free_port();
+    let config = config.replace("4000", &port.to_string());
+    std::fs::write(dir.path().join("flowgate.yaml"), config).unwrap();
+    let out = run(dir.path(), &["config", "check"]);
+    let said = text(&out.stdout) + &text(&out.stderr);
+    assert!(
+        said.starts_with("flowgate.yaml is right: 3 services, 2 profiles"),
+        "{said}"
+    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&path).any(|dir| dir.join("litellm").exists()) {
+        return;
+    }
+    let out = run(dir.path(), &["up", "--detach"]);
+    assert!(out.status.success(), "{}", text(&out.stdout));
+    let answer = CHAT.send(port).unwrap();
+    assert!(answer.contains("answer 1 of premium"), "{answer}");
+    assert!(run(dir.path(), &["down"]).status.success());
+    assert!(alive_in(dir.path()).is_empty());
+}

@@ -243,9 +243,12 @@ impl View {
         watched: &Watched,
         output: &mut Output,
     ) -> Result<()> {
+        if !self.is_short {
+            return Ok(());
+        }
         let services = watched.services().await;
         let services = services.as_array().cloned().unwrap_or_default();
-        if self.is_short && !services.is_empty() && services.iter().all(is_up) {
+        if !services.is_empty() && services.iter().all(is_up) {
             self.is_short = false;
             self.say(&standing(&services), output)?;
         }
