@@ -280,7 +280,7 @@ fn what_two_processes_hear_of_an_overload_all_of_them_act_on() {
     let together = fleet.play(&log);
     assert_eq!(together, log::alone(&log).0);
     assert_eq!(together[5], "wait 500 Provider");
-    assert_eq!(together[7..], ["use, probe: true", "wait 15500 Provider"]);
+    assert_eq!(together[7..], ["use, probe: true", "wait 15500 Probe"]);
 }
 
 #[test]
