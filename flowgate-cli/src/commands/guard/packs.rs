@@ -47,7 +47,13 @@ pub(super) fn packs(filter: Option<&str>, rules: bool, output: &mut Output) -> R
             }
         }
         let count: usize = packs.iter().map(|pack| pack.rules.len()).sum();
-        output.text(format_args!("{} packs, {count} rules\n", packs.len()))?;
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        output.text(format_args!(
+            "{} pack{}, {count} rule{}\n",
+            packs.len(),
+            plural(packs.len()),
+            plural(count)
+        ))?;
     }
     Ok(if packs.is_empty() {
         Exit::No

@@ -96,12 +96,14 @@ impl Walker<'_> {
             self.local_binary(args, io);
         }
         let stem = unversioned(name.text);
-        if let Some(language) = interpreter(name).or_else(|| interpreter(stem.into())) {
+        let versioned = stem.len() < name.text.len();
+        let named = versioned.then(|| interpreter(stem.into())).flatten();
+        if let Some(language) = interpreter(name).or(named) {
             return self.interpreter(language, stem, args, io);
         }
         self.written_script(args, io);
         self.apply(name, args, io);
-        if stem.len() < name.text.len() {
+        if versioned {
             self.apply(stem, args, io);
         }
         if ways.is_empty() {
