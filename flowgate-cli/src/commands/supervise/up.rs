@@ -244,6 +244,16 @@ impl Signals {
     }
 }
 
+/// How long nothing has happened when what only the last thing needed is let go of.
+const QUIET: Duration = Duration::from_secs(2);
+
+async fn until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Supervises until everything is down. The first Ctrl-C stops in order, the second at once.
 async fn stay_up(
     running: Running,
@@ -260,6 +270,7 @@ async fn stay_up(
     let mut settled = std::pin::pin!(handle.settled(which));
     let mut is_settled = false;
     let mut stops = 0;
+    let mut quiet = None;
     let served = loop {
         tokio::select! {
             served = &mut serving => break served,
@@ -267,10 +278,14 @@ async fn stay_up(
                 is_settled = true;
                 let services = serde_json::to_value(status).unwrap_or_default();
                 view.settled(services, output)?;
+            }
+            () = until(quiet) => {
+                quiet = None;
                 handle.release_memory();
             }
             told = watched.next() => match told? {
                 Some(told) => {
+                    quiet = Some(tokio::time::Instant::now() + QUIET);
                     view.tell(&told, output)?;
                     if told.is_good() {
                         view.look_again(&watched, output).await?;

@@ -213,8 +213,8 @@ impl Handle {
         self.command(Command::Restart(which));
     }
 
-    /// Lets go of the memory that only a start needs. Programs that do little but supervise ask for
-    /// it when everything is up; what is needed again comes back by itself.
+    /// Lets go of the memory that holds the code of this program. One that does little but supervise
+    /// asks for it when nothing happens any more; what is needed again comes back by itself.
     pub fn release_memory(&self) {
         // It is a kindness, and nothing depends on it.
         let _ = flowgate_sys::release_code();
