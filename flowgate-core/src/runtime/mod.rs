@@ -34,11 +34,11 @@ pub mod process;
 mod regular;
 mod saved_pool;
 mod secrets;
-mod services;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::services::services;
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
 #[cfg(feature = "http")]
@@ -62,7 +62,6 @@ pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use saved_pool::{StateError, configured_pool, save_pool, saved_pool};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secret, fetch_secrets};
-pub use services::services;
 
 use self::auth_dir::auth_dir;
 use self::regular::NotRegular;
