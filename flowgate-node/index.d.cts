@@ -713,6 +713,8 @@ export interface ServiceStatus {
   restarts: number
   /** How its last process ended. */
   lastExit: { code: number } | { signal: number } | 'unknown' | null
+  /** Whether it did its work, if it has ended and is not started again. */
+  completed: boolean | null
   lastError: string | null
   uptimeMs: number | null
   rssBytes: number | null

@@ -263,10 +263,10 @@ function statuses({ services }) {
 }
 
 function status({ process: id, last_exit: lastExit, last_error: lastError, since: _, ...fields }) {
-  const { name, public: public_, state, want, generation, port, restarts, ...more } = fields
+  const { name, public: public_, state, want, generation, port, restarts, completed = null, ...more } = fields
   const { uptime_ms: uptimeMs, rss_bytes: rssBytes, cpu_ms: cpuMs, log_bytes_lost: logBytesLost, ...detail } = more
   const known = { name, public: public_, state, want, generation, pid: id?.pid ?? null, port, restarts }
-  return { ...known, lastExit, lastError, uptimeMs, rssBytes, cpuMs, logBytesLost, detail }
+  return { ...known, lastExit, completed, lastError, uptimeMs, rssBytes, cpuMs, logBytesLost, detail }
 }
 
 module.exports = Object.assign(configs, { ServiceEvents, Supervisor, SupervisorClient })

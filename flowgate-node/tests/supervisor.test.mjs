@@ -129,6 +129,13 @@ test('what cannot be is an error with a code', { skip }, async (t) => {
   assert.deepEqual((await supervisor.replace({ b: ['sleep', '100'] })).map(({ name }) => name), ['b'])
 })
 
+test('one that has done its work says so', { skip }, async (t) => {
+  const job = (code) => ({ command: { args: ['sh', '-c', `exit ${code}`] }, restart: { policy: 'never' } })
+  const supervisor = await open(t, { good: job(0), bad: job(3), on: READY })
+  const [bad, good, on] = await supervisor.start()
+  assert.deepEqual([bad.completed, good.completed, on.completed], [false, true, null])
+})
+
 test('the services of a configuration change with its file', { skip }, async (t) => {
   const file = join(directory(t), 'flowgate.yaml')
   writeFileSync(file, PLAIN)

@@ -95,6 +95,15 @@ class InThisProcess(Directory):
         with self.supervisor({"a": ["sleep", "100"]}) as s:
             self.assertEqual([status.name for status in s.replace({"b": READY})], ["b"])
 
+    def test_one_that_has_done_its_work_says_so(self) -> None:
+        def job(code: int) -> Any:
+            return {"command": {"args": ["sh", "-c", f"exit {code}"]}, "restart": {"policy": "never"}}
+
+        with self.supervisor({"good": job(0), "bad": job(3), "on": READY}) as s:
+            bad, good, on = s.start()
+        self.assertEqual((bad.completed, good.completed, on.completed), (False, True, None))
+        self.assertEqual((bad.last_exit, good.last_exit), (3, 0))
+
     def test_nothing_is_left_of_those_that_were_closed(self) -> None:
         def held() -> tuple[int, int]:
             return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))

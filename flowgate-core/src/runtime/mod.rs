@@ -34,13 +34,13 @@ pub mod process;
 mod regular;
 mod saved_pool;
 mod secrets;
-mod services;
 #[cfg(feature = "redis")]
 pub mod shared;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::services::services;
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
 #[cfg(feature = "http")]
@@ -64,7 +64,6 @@ pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use saved_pool::{StateError, configured_pool, save_pool, saved_pool};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secret, fetch_secrets};
-pub use services::services;
 
 use self::auth_dir::auth_dir;
 use self::regular::NotRegular;

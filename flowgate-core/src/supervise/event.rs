@@ -131,6 +131,7 @@ pub struct ProcessId {
 
 /// A process that stands in the way.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Owner {
     /// Its number.
     pub pid: u32,
@@ -141,6 +142,7 @@ pub struct Owner {
 /// Why a probe is made.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum Purpose {
     /// May others use it?
     Readiness,
@@ -219,6 +221,7 @@ pub struct SpawnError {
 /// A step on the way to a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum SpawnStage {
     /// Its variables: a file of them, a secret.
     Environment,

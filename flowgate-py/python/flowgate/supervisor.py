@@ -72,8 +72,8 @@ class ServiceStatus:
     ``"waiting"``, ``"backoff"`` …), with what belongs to it in ``detail``; ``want`` says whether it
     shall run. ``generation`` is the number of its process, or of the last one, ``restarts`` how often
     it was started again after it ended by itself. ``last_exit`` is how its last process ended, as the
-    ``returncode`` of a subprocess: negative for a signal. Memory and processor are those of all of
-    its processes.
+    ``returncode`` of a subprocess: negative for a signal; ``completed`` says whether it did its work, if
+    it has ended and is not started again. Memory and processor are those of all of its processes.
     """
 
     name: str
@@ -85,6 +85,7 @@ class ServiceStatus:
     port: int | None = None
     restarts: int = 0
     last_exit: int | None = None
+    completed: bool | None = None
     last_error: str | None = None
     uptime_ms: int | None = None
     rss_bytes: int | None = None
@@ -585,7 +586,7 @@ def _status(fields: dict[str, Any]) -> ServiceStatus:
 
 #: What a status has in common with its JSON form.
 _STATUS = (
-    *("name", "public", "state", "want", "generation", "port", "restarts", "last_error"),
+    *("name", "public", "state", "want", "generation", "port", "restarts", "completed", "last_error"),
     *("uptime_ms", "rss_bytes", "cpu_ms", "log_bytes_lost"),
 )
 

@@ -56,6 +56,7 @@ pub enum DrainHook {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "the names are those of POSIX")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum Signal {
     Cont,
     Hup,
@@ -71,6 +72,7 @@ pub enum Signal {
 /// Who gets a signal.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum SignalTo {
     /// The process group of the first process.
     #[default]
