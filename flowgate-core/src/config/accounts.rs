@@ -194,6 +194,8 @@ impl Accounts {
             set(&mut to.ttl_ms, affinity.ttl.map(millis));
             set(&mut to.wait_known_ms, affinity.wait.map(millis));
             set(&mut to.wait_unknown_ms, affinity.wait.map(millis));
+            // At most means whatever the pressure is.
+            set(&mut to.wait_pressed_ms, affinity.wait.map(|_| 0));
             set(&mut to.max_sessions, affinity.max_sessions.map(u32::from));
         }
         if let Some(retry) = &self.retry {
@@ -490,6 +492,7 @@ mod tests {
             (settings.affinity.ttl_ms, settings.affinity.wait_known_ms),
             (600_000, 500)
         );
+        assert_eq!(settings.affinity.wait_pressed_ms, 0);
         assert_eq!((settings.retry.max_attempts, settings.retry.budget), (3, 7));
         assert_eq!(
             (
