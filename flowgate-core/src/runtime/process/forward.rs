@@ -278,7 +278,10 @@ mod tests {
         let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         client.write_all(b"?").await.unwrap();
         let mut counted = forwarder.open.subscribe();
-        counted.wait_for(|open| open[&process] == 1).await.unwrap();
+        counted
+            .wait_for(|open| open.get(&process) == Some(&1))
+            .await
+            .unwrap();
         assert!(forwarder.answered(process).is_none(), "it is the one");
         forwarder.switch(Some(server(b'b').await));
         let answered = tokio::spawn(forwarder.answered(process).unwrap());
