@@ -100,6 +100,29 @@ async fn turns_that_are_over_are_given_back() {
 }
 
 #[tokio::test]
+async fn rubbish_in_the_place_of_turns_is_taken_away() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let one = Member::join(&server, Mode::Strict).await;
+    redis::cmd("SET")
+        .arg(("{flowgate:default}:t", "no sorted set"))
+        .exec(&mut server.connection())
+        .unwrap();
+    let (picked, turn) = one.fleet.pick(&Request::default()).await;
+    assert!(
+        matches!(picked, Pick::Use(_)) && turn.is_none(),
+        "{picked:?}"
+    );
+    one.fleet.reaches(|state| state == State::Shared).await;
+    let (picked, turn) = one.fleet.pick(&Request::default()).await;
+    assert!(
+        matches!(picked, Pick::Use(_)) && turn.is_some(),
+        "{picked:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_is_not_waited_for() {
     let Some(server) = Server::start() else {
         return;

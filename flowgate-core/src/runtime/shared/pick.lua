@@ -3,10 +3,6 @@
 -- ARGV: now in milliseconds (0: the time of the server), milliseconds of a permit, of a probe,
 -- model, who, prefix of leases, most changes, token, milliseconds between canaries, then the
 -- accounts that may not serve
-for place, key in ipairs(KEYS) do
-  local kind = redis.call('TYPE', key)['ok']
-  if kind ~= 'none' and kind ~= ({ 'zset', 'zset', 'string', 'hash', 'stream' })[place] then redis.call('DEL', key) end
-end
 local now = tonumber(ARGV[1])
 local micros = now * 1000
 if now == 0 then

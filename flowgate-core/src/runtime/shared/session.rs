@@ -491,6 +491,9 @@ impl Session {
     async fn tidy(&self) -> RedisResult<()> {
         let asked = tokio::time::Instant::now();
         let mark = mark(&self.inner, &mut self.connection.clone()).await?;
+        if self.inner.is_late() {
+            self.take_part().await?;
+        }
         if asked.elapsed() <= self.inner.options.timeout {
             self.inner.in_time();
         }

@@ -239,6 +239,7 @@ impl Session {
         if self.inner.options.mode != Mode::Strict {
             return Ok(());
         }
+        self.repair().await?;
         let accounts: Vec<String> = {
             let pool = self.inner.pool.lock();
             let ids = pool
@@ -254,6 +255,33 @@ impl Session {
                 add.arg(0).arg(id);
             });
             let _: Value = add.query_async(&mut self.connection.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// What somebody else put in the place of turns is taken away. The script that picks does not
+    /// look: it fails then, and this process chooses until the next beat.
+    async fn repair(&self) -> RedisResult<()> {
+        let keys = &self.inner.keys;
+        let kinds = [
+            (&keys.turns, "zset"),
+            (&keys.permits, "zset"),
+            (&keys.number, "string"),
+            (&keys.facts, "hash"),
+            (&keys.changes, "stream"),
+        ];
+        let mut connection = self.connection.clone();
+        for (key, kind) in kinds {
+            let found: Value = redis::cmd("TYPE")
+                .arg(key)
+                .query_async(&mut connection)
+                .await?;
+            if !matches!(text(&found), Some(found) if found == kind || found == "none") {
+                let _: Value = redis::cmd("DEL")
+                    .arg(key)
+                    .query_async(&mut connection)
+                    .await?;
+            }
         }
         Ok(())
     }
