@@ -4,6 +4,9 @@ use super::{MOST_PARTS, Program};
 use crate::guard::code::lex::Token;
 use crate::guard::value::{TEMP_NAME, UNKNOWN_TEXT};
 
+/// The longest value that is followed, in bytes.
+const LONGEST: usize = 4096;
+
 impl Program<'_, '_> {
     pub(super) fn expression_end(&self, from: usize) -> usize {
         let mut i = from;
@@ -57,7 +60,7 @@ impl Program<'_, '_> {
         let mut out = String::new();
         let mut i = from;
         let mut parts = 0;
-        while i < to && parts < MOST_PARTS {
+        while i < to && parts < MOST_PARTS && out.len() <= LONGEST {
             parts += 1;
             match &self.tokens[i] {
                 Token::Text(text) => out.push_str(text),
@@ -106,6 +109,10 @@ impl Program<'_, '_> {
                 _ => out.push_str(UNKNOWN_TEXT),
             }
             i += 1;
+        }
+        // What stands for itself, over and over, would double each time.
+        if parts > 1 && out.len() > LONGEST {
+            return UNKNOWN_TEXT.to_owned();
         }
         out
     }
