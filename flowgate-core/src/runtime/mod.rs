@@ -21,6 +21,8 @@ mod credentials;
 pub mod dev_provider;
 mod doctor;
 mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod guard;
 #[cfg(feature = "http")]
 mod health;

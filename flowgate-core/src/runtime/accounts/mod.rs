@@ -33,6 +33,8 @@ pub use super::saved_pool::StateError;
 pub use answer::{BodyError, Response, Tracked};
 pub use client::{Client, SendError, client};
 pub use endpoint::{Endpoint, EndpointError};
+#[cfg(fuzzing)]
+pub(super) use watch::fuzz as fuzz_body;
 
 use self::lease::{Lease, Shared, now};
 use crate::Timestamp;

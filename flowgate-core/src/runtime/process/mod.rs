@@ -36,6 +36,8 @@ pub use control::{ControlError, Refusal};
 pub use dir::RuntimeDir;
 pub use embed::{Embedded, Follower, given_services};
 pub use metrics::Status;
+#[cfg(fuzzing)]
+pub(super) use record::fuzz as fuzz_record;
 pub use serve::{Following, Request, ask, follow};
 pub use shim::run_if_asked;
 pub use supervisor::{Events, Handle, Heard, Running, Supervisor};

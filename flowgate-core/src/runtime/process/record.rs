@@ -42,6 +42,16 @@ impl Record {
     }
 }
 
+/// Reads any bytes as what is written down about a process, for the fuzzer.
+#[cfg(fuzzing)]
+pub(in crate::runtime) fn fuzz(bytes: &[u8]) {
+    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+        let written = serde_json::to_vec(&record).expect("a record can be written");
+        serde_json::from_slice::<Record>(&written).expect("what is written can be read");
+    }
+    let _ = serde_json::from_slice::<(Gen, Ended)>(bytes);
+}
+
 /// A process of an earlier supervisor, and how it is held.
 #[derive(Debug)]
 pub(super) struct Left {
