@@ -361,7 +361,9 @@ class Ends(Directory):
 
     def test_ctrl_c_ends_a_wait_and_stops_in_order(self) -> None:
         code = """
-            import sys, flowgate
+            import signal, sys, flowgate
+            # A shell that runs the tests in the background has Ctrl-C ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             service = {"command": {"args": ["sh", "-c", "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done"]},
                        "readiness": {"log": "ready"}}
             with flowgate.Supervisor({"a": service}, runtime_dir=sys.argv[1]) as s:
@@ -395,7 +397,8 @@ class Ends(Directory):
                 "-c",
                 textwrap.dedent(
                     """
-                    import sys, flowgate
+                    import signal, sys, flowgate
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
                     service = {"command": {"args": ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"]},
                                "readiness": {"log": "ready"}, "stop": {"timeout": "60s"}}
                     with flowgate.Supervisor({"a": service}, runtime_dir=sys.argv[1]) as s:

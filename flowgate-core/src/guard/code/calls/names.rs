@@ -84,10 +84,13 @@ impl Program<'_, '_> {
         let [Token::Name(word), Token::Name(name)] = self.tokens.get(i..i + 2)? else {
             return None;
         };
-        let begin = self.tokens[..i]
-            .iter()
-            .rposition(|t| t == &Token::Name("foreach".to_owned()))?;
-        (word == "as" && i - begin < MOST_PARTS).then(|| (name.clone(), begin + 2, i))
+        if word != "as" {
+            return None;
+        }
+        let near = i.saturating_sub(MOST_PARTS);
+        let begins = |t: &Token| matches!(t, Token::Name(word) if word == "foreach");
+        let begin = near + self.tokens[near..i].iter().rposition(begins)?;
+        Some((name.clone(), begin + 2, i))
     }
 
     /// Where the statement begins that a token stands in.
