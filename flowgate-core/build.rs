@@ -1,5 +1,6 @@
 //! Turns `packs/*.yaml` and `wrappers.yaml` into static tables in `$OUT_DIR`.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::{env, fs, path::Path, process};
 
@@ -15,7 +16,7 @@ mod ruleset;
 #[path = "build/wrappers.rs"]
 mod wrappers;
 
-use ruleset::{Code, List, Matcher, RuleSet, Text, Tool};
+use ruleset::{Code, Flag, List, Matcher, Pattern, RuleSet, Text, Tool};
 
 fn main() {
     println!("cargo::rerun-if-changed=packs");
@@ -76,11 +77,12 @@ fn stop(problems: &[String]) -> ! {
     process::exit(1);
 }
 
-/// Prints tables as Rust statics, sharing equal lists of strings.
+/// Prints tables as Rust statics; equal lists share one.
 #[derive(Default)]
 struct Printer {
     statics: String,
-    count: usize,
+    /// The name of each list, by what it holds.
+    names: HashMap<String, String>,
 }
 
 impl Printer {
@@ -108,38 +110,48 @@ impl Printer {
                 "Entry {{ name: {}, tool: {}, matchers: {} }}",
                 text(&e.name),
                 e.tool,
-                s.numbers(&e.matchers)
+                s.list("Candidate", &e.matchers, |_, c| {
+                    format!("Candidate {{ first: {}, matcher: {} }}", c.first, c.matcher)
+                })
             )
         });
-        let (hash, prefixes) = (self.numbers(&set.hash), self.numbers(&set.prefixes));
+        let hash = self.list("u16", &set.hash, |_, n| n.to_string());
+        let prefixes = self.list("(Text, u16)", &set.prefixes, |_, (prefix, entry)| {
+            format!("({}, {entry})", text(prefix))
+        });
         let mut out = self.statics;
         writeln!(out, "pub(crate) static BUILT_IN: RuleSet = RuleSet {{ packs: {packs}, rules: {rules}, matchers: {matchers}, tools: {tools}, entries: {entries}, hash: {hash}, prefixes: {prefixes} }};").expect("writing to a string");
         out
     }
 
     fn matcher(&mut self, m: &Matcher) -> String {
-        let subcommand = self.list("List<Text>", &m.subcommand, |s, path| s.texts(path));
-        let lists: Vec<String> = [
+        let subcommand = self.list("List<Pattern>", &m.subcommand, |s, path| s.patterns(path));
+        let flags: Vec<String> = [
             ("flags_any", &m.flags_any),
             ("flags_all", &m.flags_all),
             ("flags_none", &m.flags_none),
+        ]
+        .into_iter()
+        .map(|(name, list)| format!("{name}: {}", self.flags(list)))
+        .collect();
+        let patterns: Vec<String> = [
             ("args_any", &m.args_any),
             ("args_all", &m.args_all),
             ("args_none", &m.args_none),
             ("method", &m.method),
             ("url", &m.url),
             ("body", &m.body),
-            ("call", &m.call),
             ("stdin", &m.stdin),
         ]
         .into_iter()
-        .map(|(name, list)| format!("{name}: {}", self.texts(list)))
+        .map(|(name, list)| format!("{name}: {}", self.patterns(list)))
         .collect();
         format!(
-            "Matcher {{ rule: {}, first: {}, subcommand: {subcommand}, {}, args_min: {}, args_max: {}, paths: {}, redirect: {}, sql: {}, check: {}, regex: {} }}",
+            "Matcher {{ rule: {}, subcommand: {subcommand}, {}, {}, call: {}, args_min: {}, args_max: {}, paths: {}, redirect: {}, sql: {}, check: {}, regex: {} }}",
             m.rule,
-            m.first,
-            lists.join(", "),
+            flags.join(", "),
+            patterns.join(", "),
+            self.texts(&m.call),
             m.args_min,
             m.args_max,
             m.paths,
@@ -161,10 +173,14 @@ impl Printer {
             )
         });
         format!(
-            "Tool {{ values: {}, inert: {}, dry_run: {}, known: {}, single_dash: {}, help_first: {}, ignore_case: {}, code: {code} }}",
+            "Tool {{ values: {}, value_letters: {}, value_bits: {}, inert: {}, inert_first: {}, inert_last: {}, dry_run: {}, known: {}, single_dash: {}, help_first: {}, ignore_case: {}, code: {code} }}",
             self.texts(&t.values),
-            self.texts(&t.inert),
-            self.texts(&t.dry_run),
+            t.value_letters,
+            t.value_bits,
+            self.flags(&t.inert),
+            self.texts(&t.inert_first),
+            self.texts(&t.inert_last),
+            self.flags(&t.dry_run),
             self.texts(&t.known),
             t.single_dash,
             t.help_first,
@@ -172,12 +188,33 @@ impl Printer {
         )
     }
 
-    fn texts(&mut self, list: &List<Text>) -> String {
-        self.list("Text", list, |_, t| text(t))
+    fn flags(&mut self, list: &List<Flag>) -> String {
+        self.list("Flag", list, |s, flag| {
+            let any = s.list("Spelling", &flag.any, |_, one| {
+                let value = one.value.as_ref().map(|v| text(v));
+                format!(
+                    "Spelling {{ dashes: {}, name: {}, value: {} }}",
+                    one.dashes,
+                    text(&one.name),
+                    value.map_or("None".to_owned(), |v| format!("Some({v})"))
+                )
+            });
+            format!("Flag {{ any: {any}, initials: {} }}", flag.initials)
+        })
     }
 
-    fn numbers(&mut self, list: &List<u16>) -> String {
-        self.list("u16", list, |_, n| n.to_string())
+    fn patterns(&mut self, list: &List<Pattern>) -> String {
+        self.list("Pattern", list, |s, pattern| {
+            format!(
+                "Pattern {{ any: {}, bits: {} }}",
+                s.texts(&pattern.any),
+                pattern.bits
+            )
+        })
+    }
+
+    fn texts(&mut self, list: &List<Text>) -> String {
+        self.list("Text", list, |_, t| text(t))
     }
 
     fn list<T>(
@@ -190,15 +227,13 @@ impl Printer {
             return "List::Static(&[])".to_owned();
         }
         let items: Vec<String> = list.iter().map(|t| item(self, t)).collect();
-        self.count += 1;
-        let name = format!("L{}", self.count);
-        writeln!(
-            self.statics,
-            "static {name}: [{kind}; {}] = [{}];",
-            items.len(),
-            items.join(", ")
-        )
-        .expect("writing to a string");
+        let value = format!("[{kind}; {}] = [{}]", items.len(), items.join(", "));
+        let next = self.names.len();
+        let name = self.names.entry(value).or_insert_with_key(|value| {
+            let name = format!("L{next}");
+            writeln!(self.statics, "static {name}: {value};").expect("writing to a string");
+            name
+        });
         format!("List::Static(&{name})")
     }
 }

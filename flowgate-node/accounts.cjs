@@ -36,6 +36,9 @@ function classify(provider, { rules, now = Date.now(), ...answer } = {}) {
   return attempt(() => native.classify(provider, said(answer), nativeRules(rules), now))
 }
 
+/** What may end at any time, whatever was promised. */
+const ANYTIME = ['concurrency', 'probe', 'affinity']
+
 class Pool {
   #native
   /** Whom to wake when an account may be free again. */
@@ -168,7 +171,7 @@ class Pool {
         const { until, why } = answer
         const now = Date.now()
         // A report may free an account sooner than it is promised, but ends no cooldown.
-        const hopeless = until > deadline && why !== 'concurrency' && why !== 'affinity'
+        const hopeless = until > deadline && !ANYTIME.includes(why)
         if (until === undefined || now >= deadline || hopeless) throw new NoAccountError(why, until)
         const woken = new Promise((resolve) => (wake = resolve))
         await pause(Math.min(until, deadline) - now, request.signal, woken)

@@ -44,13 +44,23 @@ class NoAccountError extends FlowgateError {
   }
 }
 
-const classes = [FlowgateError, ConfigError, ProfileError, FileError, GuardError, DeniedError, AccountsError, NoAccountError]
+class SuperviseError extends FlowgateError {}
+
+const classes = [FlowgateError, ConfigError, ProfileError, FileError, GuardError, DeniedError, AccountsError, NoAccountError, SuperviseError]
 for (const Class of classes) {
   Object.defineProperty(Class.prototype, 'name', { value: Class.name, configurable: true, writable: true })
 }
 
 /** The class of an error, by the first part of its code: the module it comes from. */
-const CLASSES = { accounts: AccountsError, config: ConfigError, guard: GuardError, profile: ProfileError, runtime: FileError }
+const CLASSES = {
+  accounts: AccountsError,
+  config: ConfigError,
+  control: SuperviseError,
+  guard: GuardError,
+  profile: ProfileError,
+  runtime: FileError,
+  supervise: SuperviseError,
+}
 
 /** Gives an error of the native half its class; leaves any other as it is. */
 function withClass(error) {
@@ -76,5 +86,6 @@ module.exports = {
   GuardError,
   NoAccountError,
   ProfileError,
+  SuperviseError,
   withClass,
 }

@@ -17,9 +17,11 @@ const {
   GuardError,
   NoAccountError,
   ProfileError,
-  withClass,
+  SuperviseError,
 } = require('./errors.cjs')
 const native = require('./native.cjs')
+const { settle } = require('./promises.cjs')
+const supervisor = require('./supervisor.cjs')
 
 const run = promisify(exec)
 const inspect = Symbol.for('nodejs.util.inspect.custom')
@@ -39,6 +41,7 @@ class Config {
       if (!(value instanceof Config)) throw wrongType('`config` must be a Config')
       return value.#native
     }
+    supervisor.nativeOf = (value) => (value instanceof Config ? value.#native : undefined)
   }
 
   static async load(path, options) {
@@ -243,30 +246,6 @@ function jsonSchema() {
   return JSON.parse(native.JSON_SCHEMA)
 }
 
-async function settle(start, { signal } = {}) {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('`signal` must be an AbortSignal')
-  signal?.throwIfAborted()
-  try {
-    return await (signal ? unlessAborted(start(), signal) : start())
-  } catch (error) {
-    throw withClass(error)
-  }
-}
-
-/** The outcome of a promise, or the reason of an abort that comes first. What has begun goes on. */
-async function unlessAborted(promise, signal) {
-  let abort
-  const aborted = new Promise((_, reject) => {
-    abort = () => reject(signal.reason)
-    signal.addEventListener('abort', abort)
-  })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
-}
-
 module.exports = {
   AccountsError,
   activate,
@@ -289,5 +268,9 @@ module.exports = {
   Profile,
   ProfileError,
   resolvePath,
+  ServiceEvents: supervisor.ServiceEvents,
   STARTER: native.STARTER,
+  SuperviseError,
+  Supervisor: supervisor.Supervisor,
+  SupervisorClient: supervisor.SupervisorClient,
 }

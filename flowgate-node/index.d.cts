@@ -665,6 +665,221 @@ export declare class Pool {
   drainEvents(): PoolEvent[]
 }
 
+/** A service, as it stands under `services` of a configuration; only `command` is required. */
+export interface Service {
+  readonly command: {
+    /** The program and its arguments; no shell is involved. */
+    readonly args: readonly string[]
+    readonly cwd?: string
+    readonly env?: { readonly [name: string]: string }
+    readonly env_file?: readonly string[]
+    readonly inherit_env?: boolean
+  }
+  readonly host?: string
+  readonly port?: number
+  readonly on_port_conflict?: 'wait' | 'fail'
+  readonly overlap?: 'never' | 'socket' | 'forward'
+  readonly start_timeout?: string
+  readonly readiness?: { readonly [key: string]: unknown }
+  readonly readiness_path?: string
+  readonly liveness?: { readonly [key: string]: unknown }
+  readonly health_path?: string
+  readonly restart?: { readonly [key: string]: unknown }
+  readonly stop?: { readonly [key: string]: unknown }
+  readonly depends_on?: readonly string[] | { readonly [service: string]: unknown }
+  readonly logs?: { readonly [key: string]: unknown }
+  readonly on_supervisor_exit?: 'stop' | 'leave'
+}
+
+/** Services by name: each a {@link Service}, or the words of its command alone. */
+export interface Services {
+  readonly [name: string]: Service | readonly string[]
+}
+
+/** Where a service stands. Memory and processor are those of all of its processes. */
+export interface ServiceStatus {
+  name: string
+  /** That in one word of six. */
+  public: 'stopped' | 'starting' | 'running' | 'stopping' | 'restarting' | 'error'
+  /** That in more detail: `"ready"`, `"unhealthy"`, `"waiting"`, `"backoff"` … */
+  state: string
+  /** Whether it shall run. */
+  want: 'up' | 'down'
+  /** The number of its process, or of the last one. */
+  generation: number
+  pid: number | null
+  port: number | null
+  /** How often it was started again after it ended by itself. */
+  restarts: number
+  /** How its last process ended. */
+  lastExit: { code: number } | { signal: number } | 'unknown' | null
+  /** Whether it did its work, if it has ended and is not started again. */
+  completed: boolean | null
+  lastError: string | null
+  uptimeMs: number | null
+  rssBytes: number | null
+  cpuMs: number | null
+  /** How much of its output could not be written. */
+  logBytesLost: number
+  /** What belongs to its state. */
+  detail: { [key: string]: unknown }
+}
+
+/** Something that happened. */
+export interface ServiceEvent {
+  /** When, in RFC 3339 with milliseconds. */
+  ts: string
+  seq: number
+  /** What: `"service.ready"`, `"service.exited"` …; `"supervisor.lagged"` says how many were `missed`. */
+  event: string
+  level: 'debug' | 'info' | 'warn' | 'error'
+  /** To which service. */
+  service: string
+  /** What else there is to know. */
+  data: { [key: string]: unknown }
+}
+
+/** What a change means for one service: with `"replace"` the new process is ready before the old one is stopped. */
+export interface PlanStep {
+  service: string
+  action: 'stop' | 'replace' | 'restart' | 'reconfigure' | 'start'
+  because: string[]
+}
+
+/** How a change of the configuration ended: made, put back because of `why` (but for `left`), or only planned. */
+export interface Applied {
+  outcome: 'committed' | 'rolled_back' | 'planned'
+  plan: PlanStep[]
+  why: string | undefined
+  left: string | undefined
+}
+
+/** How long to wait. What was asked goes on, also if the wait is given up. */
+export interface Waiting extends Abortable {
+  /** In milliseconds; else as long as it takes. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** What happens, for `for await`. It ends with the supervisor. Who reads too slowly is told how much was missed. */
+export declare class ServiceEvents implements AsyncIterableIterator<ServiceEvent> {
+  private constructor()
+  #private
+
+  next(): Promise<IteratorResult<ServiceEvent, undefined>>
+  /** Hears no more; `break` in `for await` calls it. */
+  return(value?: undefined): Promise<IteratorResult<ServiceEvent, undefined>>
+  [Symbol.asyncIterator](): this
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What one asks a supervisor, of this process or of another. */
+export interface Supervising extends AsyncDisposable {
+  /** Where the supervisor keeps what it needs. */
+  readonly runtimeDir: string
+
+  /** The file that the output of a service goes to; older output is in `….log.1` and so on. */
+  logFile(service: string): string
+
+  /**
+   * Brings services up, and those they need; all of them, if none is named. Resolves when each of them is ready,
+   * has done its work, or has failed.
+   */
+  start(services?: string | readonly string[], options?: Waiting): Promise<ServiceStatus[]>
+
+  /** Brings services down, those that need others first; resolves when they are. */
+  stop(services?: string | readonly string[], options?: Waiting): Promise<ServiceStatus[]>
+
+  /** Replaces the processes of services; resolves when the new ones are ready, or have failed. */
+  restart(services?: string | readonly string[], options?: Waiting): Promise<ServiceStatus[]>
+
+  /** Where every service stands, by name. Waits for five seconds at most, if nothing else is said. */
+  status(options?: Waiting): Promise<ServiceStatus[]>
+
+  /**
+   * Makes the services be what the configuration file says now, with this profile or with the one that is active: all
+   * of it, or everything stays as it is. With `dryRun` only says what that would mean. `file` is needed if nothing
+   * said where the file is.
+   */
+  apply(options?: Waiting & { readonly profile?: string; readonly dryRun?: boolean; readonly file?: string | URL }): Promise<Applied>
+
+  /** Asks the supervisor to bring everything down and to end; with `force` at once. */
+  shutdown(options?: Waiting & { readonly force?: boolean }): Promise<void>
+
+  /** What happens from now on; an aborted `signal` ends it with its reason. */
+  events(options?: Abortable): ServiceEvents
+}
+
+/**
+ * The way to a supervisor that runs in another process, such as that of `flowgate up`. Linux only.
+ *
+ * @example
+ * await using client = await SupervisorClient.open('.router/runtime')
+ * for (const { name, public: state } of await client.status()) console.log(name, state)
+ */
+export interface SupervisorClient extends Supervising {}
+export declare class SupervisorClient {
+  private constructor()
+  #private
+
+  /**
+   * Connects to the supervisor of a runtime directory, or of a configuration, which says where that is.
+   *
+   * Rejects with a {@link SuperviseError} `"control.not_running"` if there is none.
+   */
+  static open(where: Config | string | URL, options?: Abortable): Promise<SupervisorClient>
+
+  /** Hangs up. Nothing changes there. */
+  close(): Promise<void>
+}
+
+/**
+ * A supervisor in this process, which keeps services up. Linux only.
+ *
+ * It has a thread of its own, which never waits for JavaScript. The process does not end by itself as long as it runs;
+ * `process.exit()`, an uncaught error and the end of a worker thread bring everything down first. The processes are
+ * held by the program `flowgate`, which comes with this package.
+ *
+ * @example
+ * await using supervisor = await Supervisor.open({ web: ['python3', '-m', 'http.server'] }, { runtimeDir: '.run' })
+ * await supervisor.start()
+ * for await (const { service, event } of supervisor.events()) console.log(service, event)
+ */
+export interface Supervisor extends Supervising {}
+export declare class Supervisor {
+  private constructor()
+  #private
+
+  /**
+   * Starts a supervisor. It takes over what one that was killed left running in the same directory, and starts
+   * nothing else.
+   *
+   * `services` are services by name, or a {@link Config}, which has a directory of its own; `runtimeDir` is where the
+   * supervisor keeps what it needs: who has it, logs, and what is known of each process. `program` is another
+   * `flowgate` than the one that comes with this package. On SIGINT, SIGTERM and SIGHUP everything is brought down in
+   * order, the second time at once, before the signal has its usual effect, unless `handleSignals` is false.
+   *
+   * Rejects with a {@link SuperviseError} `"supervise.locked"`, `"supervise.no_shim"` or `"supervise.unsupported"`, and
+   * with a {@link ConfigError} with everything that is wrong with the services.
+   */
+  static open(
+    services: Services | Config,
+    options?: Abortable & {
+      readonly runtimeDir?: string | URL
+      readonly program?: string | URL
+      readonly handleSignals?: boolean
+    },
+  ): Promise<Supervisor>
+
+  /** Kept when everything is down, whoever asked for it. */
+  get finished(): Promise<void>
+
+  /** Makes the services be these; resolves when that is done. */
+  replace(services: Services, options?: Abortable): Promise<ServiceStatus[]>
+
+  /** Brings everything down in order; resolves when it is. */
+  close(): Promise<void>
+}
+
 /** The JSON Schema of the configuration, for editors and validators. */
 export declare function jsonSchema(): { [key: string]: unknown }
 
@@ -721,3 +936,6 @@ export declare class NoAccountError extends FlowgateError {
   /** How long until then, in milliseconds. */
   get retryAfterMs(): number | undefined
 }
+
+/** A supervisor cannot be started or asked: `"supervise.locked"`, `"control.not_running"`, `"control.timeout"` and others. */
+export declare class SuperviseError extends FlowgateError {}

@@ -22,5 +22,9 @@ export const {
   Profile,
   ProfileError,
   resolvePath,
+  ServiceEvents,
   STARTER,
+  SuperviseError,
+  Supervisor,
+  SupervisorClient,
 } = api

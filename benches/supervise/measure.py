@@ -12,7 +12,7 @@ stop_100   the stop command, until the last of them is gone
 idle       memory of the supervisor (RSS) and of what else it runs (PSS), and how often it wakes up
 flood      a gigabyte of lines through the log, as the child sees it
 
-Times are monotonic and taken by the child itself, which writes them to a file as its first act.
+A child writes its number to a file as its first act, and that is watched for.
 """
 
 import argparse
@@ -27,23 +27,24 @@ import tempfile
 import time
 from pathlib import Path
 
-# A child that costs nothing to start: the shell is there everywhere, and reads the clock of the
-# kernel. /proc/uptime has only hundredths, so the time of the file is taken: nanoseconds.
+# A child that costs nothing to start: the shell is there everywhere.
 CHILD = 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 100000'
 FLOOD = "yes 'a line of a hundred and twenty bytes, as programs write them all day long, with numbers such as 1234567890 in them.' | head -c 1073741824; touch \"$0\"; exec sleep 100000"
 
 
-def born(mark, after=0.0, limit=60):
-    """When the child that wrote this mark began, as seconds of the wall clock, and its number."""
+def born(mark, old=None, limit=60):
+    """When another child than the old one was seen to have written this mark, as seconds of the wall
+    clock, and its number. The time of the file itself is that of the last tick of the kernel, which
+    may be before the kill."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         try:
-            stat = os.stat(mark)
-            if stat.st_mtime_ns / 1e9 > after:
-                return stat.st_mtime_ns / 1e9, int(Path(mark).read_text())
+            pid = int(Path(mark).read_text())
+            if pid != old:
+                return time.time(), pid
         except (FileNotFoundError, ValueError):
             pass
-        time.sleep(0.0002)
+        time.sleep(0.0001)
     raise TimeoutError(mark)
 
 
@@ -215,13 +216,13 @@ def measure(kind, options):
             time.sleep(1.2)
             before = time.time()
             os.kill(pid, signal.SIGKILL)
-            began, pid = born(mark, before)
+            began, pid = born(mark, pid)
             crash.append(began - before)
         for _ in range(max(options.runs // 3, 1)):
             time.sleep(1.2)
             before = time.time()
             one.restart("one")
-            began, pid = born(mark, before)
+            began, pid = born(mark, pid)
             command.append(began - before)
         time.sleep(3)
         seen = wakeups([one.pid(), *one.others()])

@@ -48,8 +48,10 @@ fn ruby_runs_the_vectors_and_the_example() {
     };
     ruby(path("examples/uniffi/vectors.rb"));
     ruby(block_of_the_page());
-    let example = path("examples/ruby/guard.rb");
-    assert_eq!(ruby(example.clone()), expected(&example, "# => "));
+    for example in ["guard", "supervisor"] {
+        let example = path(&format!("examples/ruby/{example}.rb"));
+        assert_eq!(ruby(example.clone()), expected(&example, "# => "));
+    }
 }
 
 #[test]
@@ -189,7 +191,15 @@ fn surface(swift: &str) -> String {
 /// Kind and name of everything that the sources export.
 fn exports() -> Vec<(&'static str, String)> {
     let mut exports = Vec::new();
-    let sources = ["accounts", "config", "error", "guard", "mod", "values"];
+    let sources = [
+        "accounts",
+        "config",
+        "error",
+        "guard",
+        "mod",
+        "supervise",
+        "values",
+    ];
     for file in sources {
         let source = fs::read_to_string(path(&format!("flowgate-core/src/ffi/{file}.rs"))).unwrap();
         for line in source.lines().map(str::trim) {

@@ -135,6 +135,44 @@ class Vectors(unittest.TestCase):
             flowgate.Pool('[{"name": "a"}]', NOW)
         self.assertEqual(raised.exception.code, "accounts.invalid")
 
+    def test_a_service_that_ends_comes_back_when_its_time_has_come(self):
+        yaml = "config_version: 2\nservices: {a: {command: {args: [sleep, '9']}, readiness: {log: up}}}\n"
+        config = flowgate.Config.from_yaml(yaml).resolve("/srv", None)
+        supervisor = flowgate.Supervisor(config, 7)
+
+        def effects(actions):
+            return [type(action.effect).__name__.rpartition(".")[2] for action in actions]
+
+        def spawned(actions):
+            [spawn] = [action for action in actions if action.effect.is_spawn()]
+            self.assertEqual(json.loads(spawn.effect.spec)["command"]["args"], ["sleep", "9"])
+            return spawn.generation
+
+        generation = spawned(supervisor.start(0, []))
+        event = flowgate.ProcessEvent
+        actions = supervisor.happened(1, "a", generation, event.SPAWNED(pid=5, started=9))
+        self.assertTrue(any(action.effect.is_start_probe() for action in actions))
+        ready = event.PROBE_OK(purpose=flowgate.Purpose.READINESS, port_is_ours=False, port_owner=None)
+        told = [a.effect.event for a in supervisor.happened(2, "a", generation, ready) if a.effect.is_tell()]
+        self.assertIn("service.ready", told)
+        self.assertEqual(json.loads(supervisor.status())[0]["public"], "running")
+        exited = event.EXITED(code=3, signal=None, last_lines=["oh"])
+        supervisor.happened(50, "a", generation, exited)
+        supervisor.happened(50, "a", generation, event.TREE_EMPTY())
+        self.assertEqual(json.loads(supervisor.status())[0]["last_exit"], {"code": 3})
+        self.assertEqual(supervisor.tick(supervisor.next_deadline() - 1), [], effects)
+        again = spawned(supervisor.tick(supervisor.next_deadline()))
+        self.assertEqual(again, generation + 1)
+        # What an old process does means nothing any more.
+        self.assertEqual(supervisor.happened(60_000, "a", generation, exited), [])
+        supervisor.happened(60_000, "a", again, event.SPAWNED(pid=6, started=10))
+        stop = supervisor.shutdown(60_001, True)
+        self.assertTrue(any(action.effect.is_sweep() for action in stop), effects(stop))
+        exited = event.EXITED(code=None, signal=9, last_lines=[])
+        supervisor.happened(60_002, "a", again, exited)
+        end = supervisor.happened(60_002, "a", again, event.TREE_EMPTY())
+        self.assertTrue(end[-1].effect.is_finished() and supervisor.is_finished())
+
 
 if __name__ == "__main__":
     unittest.main()

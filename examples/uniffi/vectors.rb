@@ -87,3 +87,16 @@ first = pool.pick(NOW, 'm')
 refused = Flowgate::ProviderAnswer.new(status: 429, headers: { 'retry-after' => '20' })
 equal(pool.report(NOW, first.permit, refused).account, 'a', 'report')
 equal(pool.pick(NOW, 'm').account, 'b', 'pick')
+
+yaml = "config_version: 2\nservices: {a: {command: {args: [sleep, '9']}, readiness: {log: up}}}\n"
+supervisor = Flowgate::Supervisor.new(Flowgate::Config.from_yaml(yaml).resolve('/srv'), 7)
+spawn = supervisor.start(0, []).find { |action| action.effect.spawn? }
+equal(JSON.parse(spawn.effect.spec)['command']['args'], %w[sleep 9], 'spawn')
+supervisor.happened(1, 'a', spawn.generation, Flowgate::ProcessEvent::SPAWNED.new(pid: 5, started: 9))
+ok = Flowgate::ProcessEvent::PROBE_OK.new(purpose: Flowgate::Purpose::READINESS, port_is_ours: false, port_owner: nil)
+supervisor.happened(2, 'a', spawn.generation, ok)
+equal(JSON.parse(supervisor.status)[0]['public'], 'running', 'ready')
+supervisor.happened(50, 'a', spawn.generation, Flowgate::ProcessEvent::EXITED.new(code: 3, signal: nil, last_lines: ['oh']))
+supervisor.happened(50, 'a', spawn.generation, Flowgate::ProcessEvent::TREE_EMPTY.new)
+again = supervisor.tick(supervisor.next_deadline).find { |action| action.effect.spawn? }
+equal(again.generation, spawn.generation + 1, 'again')

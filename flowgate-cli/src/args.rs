@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use flowgate_core::accounts::Transport;
+use flowgate_core::accounts::{Settings, Transport};
 use flowgate_core::clients::Client;
 use flowgate_core::config::Duration;
 use flowgate_core::guard::hook::Agent;
@@ -64,6 +64,10 @@ pub(crate) enum Command {
         /// Replace the file if it is there.
         #[arg(long)]
         force: bool,
+        /// Write what `flowgate up` brings up where there is no configuration: a gateway and
+        /// providers that pretend, so that no key is needed.
+        #[arg(long)]
+        quickstart: bool,
     },
     /// Check, show and migrate the configuration.
     #[command(subcommand)]
@@ -80,11 +84,15 @@ pub(crate) enum Command {
     /// Point the agents' own settings at the gateway, and back.
     #[command(subcommand)]
     Integration(IntegrationCommand),
-    /// Bring the services up and keep them up, until Ctrl-C or `flowgate down`.
+    /// Bring the services up and keep them up, until Ctrl-C or `flowgate down`. Where there is no
+    /// configuration, a quickstart that needs no key. If they are up already, show what they do.
     Up {
         /// Go on in the background.
         #[arg(long)]
         detach: bool,
+        /// Fail if they are supervised already, rather than show that.
+        #[arg(long)]
+        no_attach: bool,
         /// Which, with those they need. Default: all.
         services: Vec<String>,
     },
@@ -298,7 +306,7 @@ pub(crate) enum AccountsCommand {
     },
     /// Try ways to choose accounts against a simulated provider: how many requests are served, how
     /// many are refused, how long they wait, and how warm their prompts are.
-    Simulate(SimulateArgs),
+    Simulate(Box<SimulateArgs>),
 }
 
 /// What is asked for.
@@ -335,6 +343,9 @@ pub(crate) struct SimulateArgs {
         default_value = "1"
     )]
     pub(crate) seed: Vec<u64>,
+    /// How the pool is set, as JSON: `{"strategy": "lru", "affinity": {"enabled": false}}`.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = pool_settings)]
+    pub(crate) settings: Settings,
     /// Let each day last a part of its time: 10 is a tenth.
     #[arg(long, value_name = "BY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) shorten: u32,
@@ -389,6 +400,23 @@ pub(crate) enum DevCommand {
     ///       - { from: 10s, until: 20s, fault: overloaded }
     #[command(verbatim_doc_comment)]
     Provider(ProviderArgs),
+    /// Pretend to be LiteLLM, until it is told to end: send requests where a LiteLLM configuration
+    /// says (`model_list`, `model_group_alias`, `fallbacks`). A listening socket that is handed over
+    /// (LISTEN_FDS) is used instead of the port.
+    Gateway(DevGatewayArgs),
+}
+
+/// Where to pretend to be a gateway.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevGatewayArgs {
+    /// The LiteLLM configuration.
+    pub(crate) routes: PathBuf,
+    /// The address to listen at.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen at; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
 }
 
 /// How to pretend.
@@ -436,6 +464,10 @@ pub(crate) struct ProviderArgs {
     /// A key that was revoked; only those that are named work, then. Give one for each.
     #[arg(long, value_name = "KEY")]
     pub(crate) revoked: Vec<String>,
+}
+
+fn pool_settings(text: &str) -> Result<Settings, String> {
+    serde_json::from_str(text).map_err(|problem| problem.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,9 +1,10 @@
 //! Printing answers and errors, as text or JSON, and the exit codes.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use flowgate_core::diagnostic::Diagnostic;
 use flowgate_core::runtime;
@@ -88,6 +89,24 @@ impl Output {
     pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) -> Result<()> {
         let mut out = AutoStream::new(io::stdout().lock(), self.color_of(&io::stdout()));
         out.write_fmt(text)
+            .and_then(|()| out.flush())
+            .map_err(Failure::Print)
+    }
+
+    /// True if a person looks at it, and what was printed can be printed over.
+    pub(crate) fn is_live(&self) -> bool {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        !self.is_json() && io::stdout().is_terminal() && !is_dumb
+    }
+
+    /// Sends commands to the terminal, and prints text behind them, all in one.
+    pub(crate) fn frame(&mut self, control: &str, text: &str) -> Result<()> {
+        let frame = match self.color_of(&io::stdout()) {
+            ColorChoice::Never => format!("{control}{}", strip_str(text)),
+            _ => format!("{control}{text}"),
+        };
+        let mut out = io::stdout().lock();
+        out.write_all(frame.as_bytes())
             .and_then(|()| out.flush())
             .map_err(Failure::Print)
     }

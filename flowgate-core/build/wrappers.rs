@@ -49,7 +49,7 @@ pub(crate) fn print(text: &str) -> Result<String, String> {
         serde_yaml::from_str(text).map_err(|error| format!("wrappers.yaml: {error}"))?;
     let mut seen = BTreeSet::new();
     let mut out = String::new();
-    let mut table = String::new();
+    let (mut names, mut ways_of) = (String::new(), String::new());
     for (index, wrapper) in wrappers.iter().enumerate() {
         let ways: Vec<String> = wrapper.ways.iter().map(way).collect();
         let _ = writeln!(
@@ -62,25 +62,33 @@ pub(crate) fn print(text: &str) -> Result<String, String> {
             if !seen.insert(name) {
                 return Err(format!("wrappers.yaml: `{name}` stands there twice"));
             }
-            let _ = write!(table, "({name:?}, &WAYS_{index}), ");
+            let _ = write!(names, "{name:?}, ");
+            let _ = write!(ways_of, "&WAYS_{index}, ");
         }
     }
+    let count = seen.len();
     let _ = writeln!(
         out,
-        "pub(super) static NAMES: [(&str, &[Exec]); {}] = [{table}];",
-        seen.len()
+        "pub(super) const NAMES: [&str; {count}] = [{names}];\npub(super) static WAYS: [&[Exec]; {count}] = [{ways_of}];",
     );
     Ok(out)
 }
 
 fn way(way: &Way) -> String {
+    let words = |list: &str| format!("&{:?}", list.split_whitespace().collect::<Vec<_>>());
+    let paths: Vec<String> = way
+        .sub
+        .split('|')
+        .filter(|path| !path.is_empty())
+        .map(words)
+        .collect();
     format!(
-        "Exec {{ named: {:?}, sub: {:?}, values: {:?}, code: {:?}, query: {:?}, skip: {}, then: Then::{:?}, assigns: {}, dashes: {}, remote: {}, stdin: {} }}",
+        "Exec {{ named: {:?}, sub: &[{}], values: {}, code: {}, query: {}, skip: {}, then: Then::{:?}, assigns: {}, dashes: {}, remote: {}, stdin: {} }}",
         way.named,
-        way.sub,
-        way.values,
-        way.code,
-        way.query,
+        paths.join(", "),
+        words(&way.values),
+        words(&way.code),
+        words(&way.query),
         way.skip,
         way.then,
         way.assigns,

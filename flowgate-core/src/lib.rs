@@ -58,6 +58,12 @@ pub mod profile;
 pub mod redact;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+#[cfg(any(feature = "runtime", feature = "uniffi"))]
+#[cfg_attr(
+    not(feature = "runtime"),
+    allow(unreachable_pub, reason = "`runtime` is where it is seen")
+)]
+mod services;
 pub mod supervise;
 pub mod yaml;
 

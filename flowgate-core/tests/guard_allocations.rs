@@ -52,6 +52,10 @@ fn plain_commands_cost_none() {
         "make all",
         "mkdir -p new_dir",
         "terraform plan",
+        "git commit -m 'fix: it is never lost'",
+        "grep -rn \"TODO\" src | wc -l",
+        "sed -n '1,80p' src/lib.rs",
+        "rg -n 'fn main' src",
         "find . -name x",
     ] {
         let before = COUNT.with(Cell::get);

@@ -205,6 +205,8 @@ const ADVERSARIAL: &[&str] = &[
     "<<< x ",
     "powershell -c sudo ",
     "((a ",
+    "php -r '$f = $f . $f; foreach ($f as $f) ",
+    "ruby -e 'x { |x| x(x) ",
     "$((1+",
     "true; ",
 ];
@@ -345,4 +347,18 @@ fn what_bash_leaves_open_is_left_open() {
         }
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
+}
+
+#[test]
+fn what_stands_for_itself_does_not_double() {
+    let guard = Guard::default();
+    for (before, piece) in [
+        ("php -r 'foreach (", "$f as $f) + "),
+        ("ruby -e '", "x x { |x| x x "),
+        ("node -e '", "x + x.forEach(x => "),
+        ("python3 -c '", "for x in x + x: "),
+    ] {
+        let command = format!("{before}{}'", piece.repeat(100));
+        guard.check(&command, &context());
+    }
 }

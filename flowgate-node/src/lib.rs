@@ -15,6 +15,8 @@ mod config;
 mod document;
 mod error;
 mod guard;
+#[cfg(target_os = "linux")]
+mod supervise;
 mod types;
 mod work;
 

@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+const pages = ['README.md', 'flowgate-node/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
 const block = /^(?:<!-- (.*) -->\n)?```js\n([^]*?)^```/gm
 
 /** Runs the code where `import 'flowgate'` finds this package. */

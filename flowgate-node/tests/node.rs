@@ -31,8 +31,17 @@ fn node_suite_and_examples() {
 fn build() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "flowgate-node"]);
-    run(build.arg("--target-dir").arg(target));
+    // As the workspace is tested, so that nothing is compiled twice.
+    build.args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--lib",
+        "--bin",
+        "flowgate",
+    ]);
+    build.args(["--features", "flowgate-core/schema", "--target-dir"]);
+    run(build.arg(target));
     target
         .join("debug")
         .join(format!("{DLL_PREFIX}flowgate_node{DLL_SUFFIX}"))
@@ -40,7 +49,9 @@ fn build() -> PathBuf {
 
 fn node(native: &Path, directory: &Path) -> Command {
     let mut node = Command::new("node");
-    node.env("FLOWGATE_NATIVE", native).current_dir(directory);
+    node.env("FLOWGATE_NATIVE", native)
+        .env("FLOWGATE_BINARY", native.with_file_name("flowgate"))
+        .current_dir(directory);
     node
 }
 

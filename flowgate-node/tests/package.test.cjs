@@ -80,7 +80,10 @@ test('npx runs the program of the package, with its arguments and its exit code'
 test('a signal reaches the program, which ends before its shim does', { skip: process.platform === 'win32' }, async (t) => {
   const { packed } = install(t)
   writeFileSync(join(packed, 'bin', 'flowgate'), PROGRAM, { mode: 0o755 })
-  const shim = spawn(process.execPath, [join(packed, 'bin', 'flowgate.cjs'), 'wait'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const shim = spawn(process.execPath, [join(packed, 'bin', 'flowgate.cjs'), 'wait'], {
+    env: { ...process.env, FLOWGATE_BINARY: '' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await once(shim.stdout, 'data')
   shim.kill('SIGTERM')
   const [code] = await once(shim, 'close') // the program holds the pipe

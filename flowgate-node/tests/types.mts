@@ -16,7 +16,11 @@ import {
   Profile,
   resolvePath,
   STARTER,
+  SuperviseError,
+  Supervisor,
+  SupervisorClient,
   type Activation,
+  type Applied,
   type Change,
   type Decision,
   type Diagnostic,
@@ -25,6 +29,8 @@ import {
   type Origin,
   type Pack,
   type Policy,
+  type ServiceEvent,
+  type ServiceStatus,
   type State,
   type Value,
   type Verdict,
@@ -156,3 +162,29 @@ new Lease()
 if (Math.random() > 1) throw new NoAccountError('empty')
 const accountsError: unknown = new AccountsError('no', { code: 'accounts.invalid' })
 if (accountsError instanceof NoAccountError) void accountsError.retryAfterMs?.toFixed()
+
+const supervisor: Supervisor = await Supervisor.open({ web: ['serve'], db: { command: { args: ['db'] }, port: 80 } }, { runtimeDir: '.run' })
+await Supervisor.open(await Config.load('flowgate.yaml'), { handleSignals: false, program: new URL('file:///bin/flowgate') })
+const statuses: ServiceStatus[] = await supervisor.start('web', { timeoutMs: 3, signal: AbortSignal.timeout(3) })
+const happened: ServiceEvent['level'][] = []
+for await (const event of supervisor.events({ signal: AbortSignal.timeout(3) })) happened.push(event.level)
+const client: SupervisorClient = await SupervisorClient.open('.run')
+const change: Applied = await client.apply({ profile: 'cost', dryRun: true })
+const ended: Promise<void> = supervisor.finished
+const pid: number | null = statuses[0]!.pid
+await using closing = await SupervisorClient.open(await Config.load('flowgate.yaml'))
+const stable: boolean = new SuperviseError('x', { code: 'supervise.locked' }) instanceof FlowgateError
+void [happened, change, ended, pid, closing, stable]
+
+// @ts-expect-error
+new Supervisor()
+// @ts-expect-error
+await supervisor.start(3)
+// @ts-expect-error
+await client.replace({})
+// @ts-expect-error
+await Supervisor.open({ web: { args: ['serve'] } }, { runtimeDir: '.run' })
+// @ts-expect-error
+for (const event of supervisor.events()) void event
+// @ts-expect-error
+statuses[0]!.public === 'runing'

@@ -1,4 +1,6 @@
 use flowgate_core::runtime::Error;
+#[cfg(target_os = "linux")]
+use flowgate_core::runtime::process::ControlError;
 use pyo3::import_exception;
 use pyo3::prelude::*;
 
@@ -10,6 +12,8 @@ import_exception!(flowgate.exceptions, FileError);
 import_exception!(flowgate.exceptions, FlowgateError);
 import_exception!(flowgate.exceptions, GuardError);
 import_exception!(flowgate.exceptions, ProfileError);
+import_exception!(flowgate.exceptions, SuperviseError);
+import_exception!(flowgate.exceptions, SuperviseTimeout);
 
 /// Turns an error of the core into the exception that a Python programmer would expect.
 pub(crate) fn into_py(py: Python<'_>, error: impl Into<Error>) -> PyErr {
@@ -25,6 +29,10 @@ pub(crate) fn into_py(py: Python<'_>, error: impl Into<Error>) -> PyErr {
         Error::Read { path, .. } | Error::Write { path, .. } => {
             FileError::new_err((message, code, diagnostics, path.into_os_string()))
         }
+        #[cfg(target_os = "linux")]
+        Error::Control(ControlError::Timeout { .. }) => SuperviseTimeout::new_err((message, code)),
+        #[cfg(target_os = "linux")]
+        Error::Control(_) | Error::Supervise(_) => SuperviseError::new_err((message, code)),
         _ => FlowgateError::new_err((message, code, diagnostics)),
     }
 }

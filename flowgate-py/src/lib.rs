@@ -8,6 +8,8 @@ mod config;
 mod error;
 mod guard;
 mod node;
+#[cfg(target_os = "linux")]
+mod supervise;
 mod values;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -140,6 +142,10 @@ mod _flowgate {
         Retries, Verdict, activate, active_profile, classify, json_schema, merge, migrate,
         resolve_path,
     };
+
+    #[cfg(target_os = "linux")]
+    #[pymodule_export]
+    use super::supervise::{Events, Supervisor};
 
     #[pymodule_export]
     const STARTER: &str = flowgate_core::config::STARTER;

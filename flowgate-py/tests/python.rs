@@ -43,16 +43,29 @@ fn python() -> Command {
     python
         .env("PYTHONPATH", here.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("FLOWGATE_BINARY", target().join("debug/flowgate"))
         .current_dir(here);
     python
 }
 
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
 /// Cargo does not build a `cdylib` for the tests of its own package.
 fn build() {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let target = target();
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "flowgate-py"])
-        .arg("--target-dir")
+        // As the workspace is tested, so that nothing is compiled twice.
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--lib",
+            "--bin",
+            "flowgate",
+        ])
+        .args(["--features", "flowgate-core/schema", "--target-dir"])
         .arg(target)
         .status()
         .unwrap();

@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^(?:<!-- (?P<mark>.*) -->\n)?```python\n(?P<code>.*?)^```",
 class Docs(unittest.TestCase):
     def test_every_block_runs(self) -> None:
         found = 0
-        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for page in [ROOT / "README.md", ROOT / "flowgate-py" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
             text = page.read_text(encoding="utf-8")
             for block in BLOCK.finditer(text):
                 if (block["mark"] or "").startswith("not run: "):

@@ -87,7 +87,8 @@ class OtherProcesses(unittest.TestCase):
             verdict = others.submit(verdict_of, "rm -rf /").result(60)
         self.assertEqual(verdict, verdict_of("rm -rf /"))
         config = flowgate.Config.from_yaml(flowgate.STARTER)
-        for handle in (config, config.profile("cost"), flowgate.Guard(), flowgate.Pool()):
+        supervisor = flowgate.Supervisor({}, runtime_dir=".")
+        for handle in (config, config.profile("cost"), flowgate.Guard(), flowgate.Pool(), supervisor):
             with self.assertRaises(TypeError):
                 pickle.dumps(handle)
 

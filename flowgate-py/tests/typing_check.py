@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,3 +67,29 @@ flowgate.active_profile(config).current_profile  # type: ignore[union-attr]
 
 
 class Mine(flowgate.Profile): ...  # type: ignore[misc]
+
+supervisor = flowgate.Supervisor({"web": ["serve"], "db": {"command": {"args": ["db"]}}}, runtime_dir=".run")
+service: flowgate.Service = {"command": {"args": ["db"]}, "port": 80, "overlap": "socket"}
+with supervisor as running, flowgate.SupervisorClient(Path(".run")) as client:
+    assert_type(running, flowgate.Supervisor)
+    assert_type(running.start("web", timeout=3), list[flowgate.ServiceStatus])
+    assert_type(client.status()[0].pid, int | None)
+    assert_type(client.apply("cost", dry_run=True).plan[0].because, tuple[str, ...])
+    assert_type(running.replace({"db": service}), list[flowgate.ServiceStatus])
+    for event in running.events():
+        assert_type(event, flowgate.ServiceEvent)
+        assert_type(event.data, Mapping[str, Any])
+
+
+async def main() -> None:
+    async with supervisor as s, flowgate.SupervisorClient(config):
+        assert_type(s, flowgate.AsyncSupervisor)
+        assert_type(await s.restart(), list[flowgate.ServiceStatus])
+        async for happened in s.events():
+            assert_type(happened.level, Literal["debug", "info", "warn", "error"])
+        s.start().running  # type: ignore[attr-defined]
+
+
+running.start(["web"])  # type: ignore[arg-type]
+running.status()[0].public = "running"  # type: ignore[misc]
+flowgate.Supervisor(["web"])  # type: ignore[arg-type]

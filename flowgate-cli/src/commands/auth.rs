@@ -79,11 +79,12 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> Result {
     let config = runtime::resolve(&runtime::load(&config()?)?)?;
-    let store = CredentialStore::of(config.settings());
+    // The key may come from a program, which only runs where it is needed.
+    let store = || CredentialStore::open(&config);
     let providers = providers(config.settings());
     match command {
         AuthCommand::List => list(&providers, output),
-        AuthCommand::Status { provider } => status(&store, provider.as_deref(), output),
+        AuthCommand::Status { provider } => status(&store()?, provider.as_deref(), output),
         AuthCommand::Login {
             provider,
             timeout,
@@ -97,10 +98,18 @@ pub(crate) fn run(
                 timeout,
                 interval: poll_interval,
             };
-            login(&config, provider, timing, key, !no_browser, &store, output)
+            login(
+                &config,
+                provider,
+                timing,
+                key,
+                !no_browser,
+                &store()?,
+                output,
+            )
         }
         AuthCommand::Logout { provider, account } => {
-            logout(&config, &store, &provider, account.as_deref(), output)
+            logout(&config, &store()?, &provider, account.as_deref(), output)
         }
         AuthCommand::ImportHeadless {
             provider,
@@ -108,7 +117,10 @@ pub(crate) fn run(
             dest_dir,
         } => {
             let provider = Provider::find(&providers, &provider).map_err(usage)?;
-            let store = dest_dir.map_or(store, |dir| CredentialStore::at(&dir));
+            let store = match dest_dir {
+                Some(dir) => CredentialStore::at(&dir),
+                None => store()?,
+            };
             import(&config, &providers, provider, source, &store, output)
         }
     }

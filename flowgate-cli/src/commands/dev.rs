@@ -1,40 +1,69 @@
 //! `flowgate dev …`: what helps to try things out.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 
 use flowgate_core::runtime;
-use flowgate_core::runtime::dev_provider::{Key, KeyState, Provider, Script};
+use flowgate_core::runtime::dev_provider::{Gateway, Key, KeyState, Provider, Routes, Script};
 use listenfd::ListenFd;
 use serde_json::json;
 
-use crate::args::{DevCommand, ProviderArgs};
+use crate::args::{DevCommand, DevGatewayArgs, ProviderArgs};
 use crate::output::{Exit, Failure, Output, Result, STRONG};
 
 pub(crate) fn run(command: &DevCommand, output: &mut Output) -> Result {
     match command {
         DevCommand::Provider(args) => provider(args, output),
+        DevCommand::Gateway(args) => gateway(args, output),
     }
 }
 
-/// Pretends to be a provider until it is told to end.
-fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
-    let script = script(args)?;
-    let name = script.name.clone();
-    let failed = |error: io::Error| {
-        Failure::Environment(
-            "dev.cannot_listen",
-            format!("cannot listen at {}:{}: {error}", args.host, args.port),
-            "choose another port; 0 takes a free one".to_owned(),
+/// Pretends to be a gateway until it is told to end.
+fn gateway(args: &DevGatewayArgs, output: &mut Output) -> Result {
+    let text = runtime::read_document(&args.routes)?;
+    let routes = Routes::from_yaml(&String::from_utf8_lossy(&text)).map_err(|problems| {
+        let problems = problems.iter();
+        let problems = problems.map(|problem| format!("{}:{problem}", args.routes.display()));
+        Failure::Usage(
+            "dev.bad_routes",
+            problems.collect::<Vec<_>>().join("\n"),
+            "`flowgate init --quickstart` writes an example".to_owned(),
         )
+    })?;
+    let address = SocketAddr::new(args.host, args.port);
+    let failed = |error| cannot_listen(address, &error);
+    let gateway = match inherited().map_err(failed)? {
+        Some(listener) => Gateway::from_listener(routes, listener),
+        None => Gateway::bind(routes, address),
     };
-    let inherited = ListenFd::from_env().take_tcp_listener(0).map_err(failed)?;
-    let provider = match inherited {
-        Some(listener) => Provider::from_listener(script, listener),
-        None => Provider::bind(script, SocketAddr::new(args.host, args.port)),
-    };
-    let provider = provider.map_err(failed)?;
-    let url = format!("http://{}", provider.address().map_err(failed)?);
+    let gateway = gateway.map_err(failed)?;
+    let listens = gateway.address().map_err(failed)?;
+    serve("gateway", listens, |stop| gateway.serve(stop), output)
+}
+
+/// The socket that a supervisor hands over.
+fn inherited() -> io::Result<Option<TcpListener>> {
+    ListenFd::from_env().take_tcp_listener(0)
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    Failure::Environment(
+        "dev.cannot_listen",
+        format!("cannot listen at {address}: {error}"),
+        "choose another port; 0 takes a free one".to_owned(),
+    )
+}
+
+/// Says where it listens, and serves until it is told to end.
+fn serve<F: Future<Output = io::Result<()>>>(
+    name: &str,
+    address: SocketAddr,
+    server: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>) -> F,
+    output: &mut Output,
+) -> Result {
+    let failed = |error| cannot_listen(address, &error);
+    let url = format!("http://{address}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,8 +81,23 @@ fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
         output.text(format_args!("{STRONG}{name}{STRONG:#} listens at {url}\n"))?;
     }
     io::stdout().flush().map_err(Failure::Print)?;
-    runtime.block_on(provider.serve(stop)).map_err(failed)?;
+    runtime.block_on(server(Box::pin(stop))).map_err(failed)?;
     Ok(Exit::Done)
+}
+
+/// Pretends to be a provider until it is told to end.
+fn provider(args: &ProviderArgs, output: &mut Output) -> Result {
+    let script = script(args)?;
+    let name = script.name.clone();
+    let address = SocketAddr::new(args.host, args.port);
+    let failed = |error| cannot_listen(address, &error);
+    let provider = match inherited().map_err(failed)? {
+        Some(listener) => Provider::from_listener(script, listener),
+        None => Provider::bind(script, address),
+    };
+    let provider = provider.map_err(failed)?;
+    let listens = provider.address().map_err(failed)?;
+    serve(&name, listens, |stop| provider.serve(stop), output)
 }
 
 /// Done when the process is told to end. From here on it is told, and does not just end.

@@ -1,8 +1,10 @@
 //! `flowgate up` and what belongs to it, where there is no way yet to hold a service's processes
 //! together: everything but Linux.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use flowgate_core::config::Config;
+use flowgate_core::health::Supervised;
 use serde_json::Value;
 
 use crate::args::ServiceCommand;
@@ -20,7 +22,15 @@ fn refused<T>() -> Result<T> {
     ))
 }
 
-pub(crate) fn up(_: &Path, _: bool, _: &[String], _: &mut Output) -> Result {
+/// As on Linux.
+#[expect(dead_code, reason = "nobody reads it")]
+pub(crate) struct Up {
+    pub(crate) detach: bool,
+    pub(crate) no_attach: bool,
+    pub(crate) names: Vec<String>,
+}
+
+pub(crate) fn up(_: Option<PathBuf>, _: Up, _: &mut Output) -> Result {
     refused()
 }
 
@@ -51,4 +61,9 @@ pub(super) fn change(_: &Path, _: Option<&str>, _: bool) -> Result<Option<Value>
 
 pub(super) fn outcome(_: &Value, _: &str, _: &mut Output) -> Result {
     refused()
+}
+
+/// No supervisor runs here.
+pub(super) fn supervised(_: &Config) -> Option<Vec<Supervised>> {
+    None
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowgate_core::event::{self, Event};
-use flowgate_core::health::{Found, Report, Status};
+use flowgate_core::health::{Found, Report, Status, Supervised};
 use flowgate_core::runtime::{self, Finding, Fix, Level, Patient};
 use serde_json::json;
 
-use super::{now, record};
+use super::{now, record, supervise};
 use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG, WARN};
 use crate::visible::one_line;
 
@@ -34,7 +34,10 @@ pub(crate) fn health(file: &Path, args: &HealthArgs, output: &mut Output) -> Res
     let config = runtime::resolve(&runtime::load(file)?)?;
     let limit = Duration::from_millis(args.timeout);
     loop {
-        let report = runtime::check_health_blocking(&config, limit)?;
+        let mut report = runtime::check_health_blocking(&config, limit)?;
+        if let Some(says) = supervise::supervised(&config) {
+            report = report.supervised(&says);
+        }
         if args.watch && !output.is_json() && std::io::stdout().is_terminal() {
             output.text(format_args!("\x1b[H\x1b[2J"))?;
         }
@@ -97,6 +100,12 @@ fn show(report: &Report, verbose: bool, output: &mut Output) -> Result<()> {
                     ))?;
                 }
             }
+            if let Some(says) = &service.supervised {
+                output.text(format_args!(
+                    "    {DIM}supervisor {}{DIM:#}\n",
+                    one_line(&told_supervised(says))
+                ))?;
+            }
         }
     }
     for check in &report.checks {
@@ -108,6 +117,15 @@ fn show(report: &Report, verbose: bool, output: &mut Output) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn told_supervised(says: &Supervised) -> String {
+    let pid = says.pid.map(|pid| format!(", process {pid}"));
+    let restarts = match says.restarts {
+        0 => String::new(),
+        n => format!(", started again {n} times"),
+    };
+    format!("{}{}{restarts}", says.state, pid.unwrap_or_default())
 }
 
 fn told(found: &Found) -> String {
@@ -131,11 +149,14 @@ pub(crate) fn doctor(file: &Path, args: &DoctorArgs, output: &mut Output) -> Res
     let home = std::env::var_os("HOME")
         .map(PathBuf::from)
         .filter(|home| home.is_absolute());
+    let read = runtime::load(file).and_then(|config| runtime::resolve(&config));
+    let supervised = read.ok().and_then(|config| supervise::supervised(&config));
     let patient = Patient {
         config: file,
         home: home.as_deref(),
         path: std::env::var_os("PATH"),
         now: now(),
+        supervised: supervised.as_deref(),
     };
     let mut findings = runtime::examine(&patient);
     let mut fixed = Vec::new();

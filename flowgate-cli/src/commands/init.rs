@@ -9,10 +9,13 @@ use serde_json::json;
 use crate::output::{Exit, Failure, Output, Result, STRONG};
 use crate::visible;
 
-pub(crate) fn init(file: &Path, force: bool, output: &mut Output) -> Result {
+pub(crate) fn init(file: &Path, force: bool, quickstart: bool, output: &mut Output) -> Result {
     let planned = Planned {
         path: file.to_owned(),
-        content: STARTER.to_owned(),
+        content: match quickstart {
+            true => super::quickstart::text()?,
+            false => STARTER.to_owned(),
+        },
         access: Access::Keep,
     };
     if force {
@@ -27,8 +30,12 @@ pub(crate) fn init(file: &Path, force: bool, output: &mut Output) -> Result {
     if output.is_json() {
         output.json(&json!({ "written": file }))?;
     } else {
+        let next = match quickstart {
+            true => "flowgate up\n  flowgate profile set cost",
+            false => "flowgate config check\n  flowgate profile show balanced --explain",
+        };
         output.text(format_args!(
-            "wrote {STRONG}{}{STRONG:#}; next:\n  flowgate config check\n  flowgate profile show balanced --explain\n",
+            "wrote {STRONG}{}{STRONG:#}; next:\n  {next}\n",
             visible::one_line(&file.to_string_lossy())
         ))?;
     }

@@ -15,6 +15,7 @@ mod integration;
 #[cfg(target_os = "linux")]
 mod logs;
 mod profile;
+mod quickstart;
 #[cfg(target_os = "linux")]
 mod supervise;
 #[cfg(not(target_os = "linux"))]
@@ -38,9 +39,14 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
     let named = args.config();
     let file = || config_file(named.as_deref());
     match args.command {
-        Command::Init { file, force } => {
+        Command::Init {
+            file,
+            force,
+            quickstart,
+        } => {
             let file = file.or_else(|| named.clone());
-            init::init(&file.unwrap_or_else(|| USUAL[0].into()), force, output)
+            let file = file.unwrap_or_else(|| USUAL[0].into());
+            init::init(&file, force, quickstart, output)
         }
         Command::Completions { shell } => completions(shell, output),
         Command::Accounts(command) => accounts::run(&command, file, output),
@@ -51,7 +57,18 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
         Command::Dev(command) => dev::run(&command, output),
         Command::Guard(command) => guard::run(command, output),
         Command::Integration(command) => integration::run(command, file, output),
-        Command::Up { detach, services } => supervise::up(&file()?, detach, &services, output),
+        Command::Up {
+            detach,
+            no_attach,
+            services,
+        } => {
+            let how = supervise::Up {
+                detach,
+                no_attach,
+                names: services,
+            };
+            supervise::up(named.clone().or_else(usual_file), how, output)
+        }
         Command::Down { force } => supervise::down(&file()?, force, output),
         Command::Status => supervise::status(&file()?, output),
         Command::Apply { dry_run } => supervise::apply(&file()?, dry_run, output),
@@ -90,23 +107,29 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result {
 /// Where the configuration is if nobody says so.
 const USUAL: [&str; 2] = ["flowgate.yaml", "config/flowgate.yaml"];
 
-/// The file that was named, or the first of the usual ones that is there.
+/// The file that was named, or the first of the usual ones that is there, or what `flowgate up`
+/// wrote where there was none.
 fn config_file(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    if std::env::current_dir().is_err() {
-        // There is nothing to look for; reading it says why.
-        return Ok(USUAL[0].into());
-    }
-    let mut usual = USUAL.iter().map(PathBuf::from);
-    usual.find(|path| path.exists()).ok_or_else(|| {
+    let written = || Some(PathBuf::from(quickstart::FILE)).filter(|path| path.exists());
+    usual_file().or_else(written).ok_or_else(|| {
         Failure::Usage(
             "cli.no_config",
             format!("there is no `{}` and no `{}` here", USUAL[0], USUAL[1]),
-            "name a file with `--config`, or write one with `flowgate init`".to_owned(),
+            "name a file with `--config`, write one with `flowgate init`, or try the quickstart with `flowgate up`".to_owned(),
         )
     })
+}
+
+fn usual_file() -> Option<PathBuf> {
+    if std::env::current_dir().is_err() {
+        // There is nothing to look for; reading it says why.
+        return Some(USUAL[0].into());
+    }
+    let mut usual = USUAL.iter().map(PathBuf::from);
+    usual.find(|path| path.exists())
 }
 
 fn completions(shell: clap_complete::Shell, output: &mut Output) -> Result {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use flowgate_core::config::Config;
+use flowgate_core::event::{Event, Level};
 use flowgate_core::profile::{Change, ChangeKind, ExplainedLine, merge_documents};
 use flowgate_core::redact::{redact_at, redact_document};
 use flowgate_core::yaml::{self, Node, to_yaml};
@@ -10,15 +11,16 @@ use flowgate_core::{config, diagnostic::Diagnostic, runtime};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::now;
+use super::{now, record};
 use crate::jsonl::answer_lines;
-use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG};
+use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG, WARN};
 use crate::visible;
 
 pub(crate) fn list(file: &Path, output: &mut Output) -> Result {
     let config = runtime::resolve(&runtime::load(file)?)?;
     let active = runtime::active_profile(&config)?.map(|state| state.current_profile);
     let names: Vec<&str> = config.profile_names().collect();
+    note_state(&config, active.as_deref(), &names, output);
     if output.is_json() {
         output.json(&json!({ "profiles": names, "active": active }))?;
         return Ok(Exit::Done);
@@ -33,6 +35,22 @@ pub(crate) fn list(file: &Path, output: &mut Output) -> Result {
         }
     }
     Ok(Exit::Done)
+}
+
+/// Says what is wrong with what is remembered of the active profile.
+fn note_state(config: &Config, active: Option<&str>, names: &[&str], output: &mut Output) {
+    let file = config.settings().paths.state_file();
+    let problem = match active {
+        Some(active) if !names.contains(&active) => {
+            format!("the active profile `{active}` is no longer in the configuration")
+        }
+        None if Path::new(&file).exists() => format!("`{file}` does not say which is active"),
+        _ => return,
+    };
+    output.note(format_args!(
+        "{WARN}note{WARN:#}: {}; `flowgate profile set` makes one active\n",
+        visible::one_line(&problem)
+    ));
 }
 
 pub(crate) fn show(file: &Path, name: &str, explain: bool, output: &mut Output) -> Result {
@@ -144,12 +162,21 @@ fn print_change(change: &Change, output: &mut Output) -> Result<()> {
 }
 
 pub(crate) fn set(file: &Path, name: &str, output: &mut Output) -> Result {
+    let switched = || Event::new("profile.switched", Level::Info, name);
     if let Some(answer) = super::supervise::change(file, Some(name), false)? {
         let done = format!("profile {} is active", visible::one_line(name));
-        return super::supervise::outcome(&answer, &done, output);
+        let exit = super::supervise::outcome(&answer, &done, output)?;
+        if exit == Exit::Done {
+            let config = runtime::resolve(&runtime::load(file)?)?;
+            record(&config, switched(), output);
+        }
+        return Ok(exit);
     }
     let config = runtime::resolve(&runtime::load(file)?)?;
     let activation = runtime::activate(&config, name, now())?;
+    if activation.changed {
+        record(&config, switched(), output);
+    }
     let name = visible::one_line(name);
     if output.is_json() {
         output.json(&json!({

@@ -108,6 +108,11 @@ fn a_day_is_simulated_as_a_table_and_as_json() {
         "{text}"
     );
     assert_eq!(text.lines().count(), 6, "{text}");
+    let other = r#"{"affinity": {"enabled": false}}"#;
+    let other = [&args[..], &["--settings", other, "--format", "json"]].concat();
+    let other = parsed(&ask(&other, ""));
+    let warm = |rows: &Value| rows[0]["warm_percent"].as_f64().unwrap();
+    assert!(warm(&other) < warm(&parsed(&output)), "{other}");
 }
 
 #[test]
@@ -117,6 +122,7 @@ fn what_cannot_be_simulated_is_told() {
         (["--policy", "best"], "round_robin"),
         (["--seed", "x"], "invalid value"),
         (["--shorten", "0"], "1..=100"),
+        (["--settings", r#"{"strategi": 1}"#], "unknown field"),
     ] {
         let output = ask(&[&["simulate"][..], &args].concat(), "");
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -203,10 +203,18 @@ async fn strangers_that_a_record_names_are_left_alone() {
 }
 
 #[tokio::test]
+async fn killed_at_any_moment_there_is_one_service_in_the_end() {
+    kill_at_moments(16).await;
+}
+
+#[tokio::test]
 #[ignore = "takes minutes"]
 async fn killed_at_a_hundred_moments_there_is_one_service_in_the_end() {
-    // While they start and stop their service, each a little later than the last.
-    let times = 100_u32;
+    kill_at_moments(100).await;
+}
+
+/// While they start and stop their service, each a little later than the last.
+async fn kill_at_moments(times: u32) {
     let mut temp = tempfile::tempdir().unwrap();
     for number in 0..times {
         let mut supervisor = supervisor(temp.path(), number % 2 == 1);

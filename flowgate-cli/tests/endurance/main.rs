@@ -20,24 +20,12 @@ mod stop;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flowgate_core::supervise::{Selection, ServiceSpec};
 
 use crate::rig::Rig;
-
-/// What a busy machine may add to any time.
-pub(crate) fn leeway() -> Duration {
-    match std::env::var_os("FLOWGATE_STRICT") {
-        Some(_) => Duration::ZERO,
-        None => Duration::from_millis(500),
-    }
-}
-
-#[track_caller]
-pub(crate) fn assert_within(took: Duration, limit: Duration) {
-    assert!(took <= limit + leeway(), "{took:?} instead of {limit:?}");
-}
+pub(crate) use crate::rig::{assert_within, until};
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -109,14 +97,4 @@ pub(crate) fn describe(pids: impl IntoIterator<Item = u32>) -> Vec<String> {
         format!("{} ({})", line.replace('\0', " "), stat.trim())
     };
     pids.into_iter().map(describe).collect()
-}
-
-/// Waits for something that no event tells of.
-pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < rig::PATIENCE, "it never came: {what}");
-        tokio::time::sleep(ms(2)).await;
-    }
-    begun.elapsed()
 }

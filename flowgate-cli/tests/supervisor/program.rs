@@ -98,6 +98,12 @@ async fn answer_one(mut client: tokio::net::TcpStream) {
     if std::env::var("HANG_FILE").is_ok_and(|file| std::fs::exists(file).unwrap()) {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
+    if let (b"POST /drain", Ok(file)) = (
+        request.get(..11).unwrap_or_default(),
+        std::env::var("DRAIN_FILE"),
+    ) {
+        std::fs::write(file, "POST").unwrap();
+    }
     if request[..length].starts_with(b"GET /slow") {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -139,6 +139,39 @@ pub(crate) fn marked(mark: &str) -> BTreeSet<u32> {
     pids.filter(is_marked).collect()
 }
 
+/// Waits until so many processes have this mark. One that becomes another program shows no variables
+/// in that moment, so the number is not asked for twice.
+pub(crate) async fn marked_are(mark: &str, count: usize) {
+    until(&format!("{count} of {mark}"), || {
+        marked(mark).len() == count
+    })
+    .await;
+}
+
+/// Waits for something that no event tells of.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it never came: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    begun.elapsed()
+}
+
+/// What may be added to the times that are promised. With `FLOWGATE_STRICT=1`, on a machine that
+/// does nothing else, nothing; on any other these limits only tell what hangs.
+pub(crate) fn leeway() -> Duration {
+    match std::env::var_os("FLOWGATE_STRICT") {
+        Some(_) => Duration::ZERO,
+        None => Duration::from_secs(20),
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_within(took: Duration, limit: Duration) {
+    assert!(took <= limit + leeway(), "{took:?} instead of {limit:?}");
+}
+
 /// The same service, with a mark by which its processes are found.
 pub(crate) fn mark(mut spec: ServiceSpec) -> (ServiceSpec, String) {
     let mark = format!("{}-{}-{:?}", spec.name, std::process::id(), Instant::now());
@@ -154,11 +187,19 @@ pub(crate) fn free_port() -> u16 {
 
 /// The whole answer to a request, or why there is none.
 pub(crate) fn get(port: u16, path: &str) -> Result<String, String> {
+    exchange(port, "GET", path, "")
+}
+
+/// The same, with another method, and a body.
+pub(crate) fn exchange(port: u16, method: &str, path: &str, body: &str) -> Result<String, String> {
     use std::io::{Read, Write};
     let ask = || -> std::io::Result<String> {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
         // In one piece, which the server reads in one piece.
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
@@ -170,6 +211,22 @@ pub(crate) fn get(port: u16, path: &str) -> Result<String, String> {
         Ok(answer) => Err(format!("the answer is {answer:?}")),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The processes of services that work in this directory, as long as each is there.
+pub(crate) fn alive_in(dir: &Path) -> BTreeSet<u32> {
+    let dir = dir.canonicalize().unwrap();
+    let works_there = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&dir))
+    };
+    let is_service = |pid: &u32| {
+        let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        env.split(|byte| *byte == 0)
+            .any(|one| one.starts_with(b"FLOWGATE_INSTANCE="))
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(works_there).filter(is_service).collect()
 }
 
 pub(crate) fn exists(pid: u32) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flowgate_core::supervise::{Overlap, Probe, PublicState, Selection, ServiceSpec, What};
 
 use crate::program::fault;
-use crate::rig::{Rig, free_port, get};
+use crate::rig::{Rig, exchange, free_port, get};
 
 fn http() -> Probe {
     Probe::Http {
@@ -37,30 +37,51 @@ fn with_generation(mut spec: ServiceSpec) -> ServiceSpec {
     spec
 }
 
-/// Asks all the time, quick and slow, until it is told to stop: how many answers came, and how many
-/// did not.
-struct Load {
+/// What is asked of a service.
+#[derive(Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) body: &'static str,
+}
+
+impl Request {
+    pub(crate) const fn get(path: &'static str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            body: "",
+        }
+    }
+
+    /// The whole answer, or why there is none.
+    pub(crate) fn send(&self, port: u16) -> Result<String, String> {
+        exchange(port, self.method, self.path, self.body)
+    }
+}
+
+/// Asks all the time, with a connection for each request, until it is told to stop: how many answers
+/// came, and how many did not.
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     failed: Arc<Mutex<Vec<String>>>,
     threads: Vec<std::thread::JoinHandle<usize>>,
 }
 
 impl Load {
-    fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16, requests: [Request; 3]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let failed = Arc::new(Mutex::new(Vec::new()));
-        let paths = ["/", "/", "/slow"];
-        let threads = paths.map(|path| {
+        let threads = requests.map(|request| {
             let (stop, failed) = (Arc::clone(&stop), Arc::clone(&failed));
             std::thread::spawn(move || {
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
                     count += 1;
-                    if let Err(why) = get(port, path) {
-                        failed
-                            .lock()
-                            .unwrap()
-                            .push(format!("{:?} {path}: {why}", std::time::Instant::now()));
+                    if let Err(why) = request.send(port) {
+                        let why =
+                            format!("{:?} {}: {why}", std::time::Instant::now(), request.path);
+                        failed.lock().unwrap().push(why);
                     }
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -74,14 +95,17 @@ impl Load {
         }
     }
 
-    /// Answers and failures.
-    fn end(self) -> (usize, Vec<String>) {
+    /// How many were asked, and what went wrong.
+    pub(crate) fn end(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
         let asked: usize = self.threads.into_iter().map(|t| t.join().unwrap()).sum();
         let failed = self.failed.lock().unwrap().clone();
         (asked, failed)
     }
 }
+
+/// Quick and slow ones.
+const PATHS: [Request; 3] = [Request::get("/"), Request::get("/"), Request::get("/slow")];
 
 /// As [`get`], beside the supervisor, which lives on this thread.
 async fn ask(port: u16) -> Result<String, String> {
@@ -100,7 +124,7 @@ async fn switched_under_load(port: u16, spec: ServiceSpec) {
         rig.log("web")
     );
     assert!(ask(port).await.unwrap().contains("\r\n\r\n1 "));
-    let load = Load::start(port);
+    let load = Load::start(port, PATHS);
     for _ in 0..3 {
         rig.events = rig.handle.events();
         rig.handle.restart(Selection::All);
@@ -166,7 +190,7 @@ services:
     port: {port}
     overlap: forward
     readiness: {{http: /}}
-    start_timeout: 2s
+    start_timeout: 60s
   other: {{command: {{args: [sleep, '60']}}, readiness: {{alive: 10ms}}}}
 litellm_base: {{litellm_settings: {{num_retries: 1}}}}
 profiles: {{good: {{}}, cost: {{litellm_settings: {{num_retries: 2}}}}, bad: {{litellm_settings: {{broken: true}}}}}}
@@ -202,7 +226,7 @@ async fn a_profile_is_switched_under_load_and_a_bad_one_put_back() {
             .collect::<Vec<_>>()
     };
     let before = pid(handle.status().await);
-    let load = Load::start(port);
+    let load = Load::start(port, PATHS);
     let limits = Limits {
         soak: Duration::from_millis(100),
         ..Limits::default()

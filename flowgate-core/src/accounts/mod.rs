@@ -50,6 +50,7 @@
 
 mod class;
 mod classify;
+mod fact;
 mod headers;
 mod moment;
 mod pool;
@@ -59,11 +60,13 @@ pub mod simulate;
 
 pub use class::{Action, Class, Classification, Scope, Transport};
 pub use classify::{Answer, Rule, RuleError, Rules, SCANNED, classify};
+pub use fact::Fact;
 pub use headers::Headers;
 pub use pool::{
-    AccountSpec, AccountState, AccountView, Affinity, Attempt, Backoff, Candidate, Event,
-    EventKind, Left, Lifecycle, Model, ModelView, Outcome, Permit, Pick, Pool, PoolState,
-    ProviderSettings, Ramp, RefreshLease, Refreshed, Remaining, Request, Retry, Settings,
-    SharedPool, Slot, SnapshotError, Standing, Step, Strategy, Verdict, Why, WindowLeft, session,
+    AccountSpec, AccountState, AccountView, Affinity, Ask, Attempt, Backoff, Candidate, Event,
+    EventKind, Left, Lifecycle, Model, ModelView, Outcome, Permit, Pick, Pool, PoolGuard,
+    PoolState, ProviderSettings, Ramp, RefreshLease, Refreshed, Remaining, Request, Retry,
+    Settings, Share, SharedPool, Slice, SliceWanted, Slot, SnapshotError, Standing, Step, Strategy,
+    Subject, Verdict, Why, WindowLeft, session,
 };
 pub use quota_view::{BucketView, QuotaView, Window, WindowView};

@@ -432,3 +432,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn r01_valid_settings_stay_valid_wherever_the_address_stands() {
+    for rest in [
+        "base_url = \"https://old\"\n[mcp_servers.x]\ncommand = \"y\"\n",
+        "base_url = \"https://old\"",
+        "name = \"A\"\nbase_url = 'https://old' # mine\n\n[[things]]\na = 1\n",
+        "base_url = \"\"\"\nhttps://old\"\"\"\n",
+        "base_url = \"a\\\"b\"\n[model_providers.other]\nbase_url = \"https://kept\"\n",
+    ] {
+        let before = format!("model_provider = \"acme\"\n[model_providers.acme]\n{rest}");
+        let edit = apply(Client::Codex, &before, &gateway()).unwrap();
+        let after: toml_edit::DocumentMut = edit.text.parse().unwrap();
+        let provider = after["model_provider"].as_str().unwrap();
+        let url = after["model_providers"][provider]["base_url"].as_str();
+        assert_eq!(url, Some("http://127.0.0.1:4000/v1"), "{}", edit.text);
+        assert_eq!(
+            edit.text.contains("https://kept"),
+            before.contains("https://kept")
+        );
+    }
+}
+
+#[test]
+fn r02_no_key_and_no_table_is_written_twice() {
+    for before in [
+        "model = \"gpt-9\"\napproval_policy = \"never\"\n",
+        "# top\nmodel = \"gpt-9\"\n\n[profiles.work]\nmodel_provider = \"acme\"\nmodel = \"x\"\n",
+        "\"model_provider\" = \"acme\"\n[ model_providers . acme ]\nname = \"A\"\n",
+        "model_provider = \"acme\"\nmodel_providers.acme.name = \"A\"\n",
+        "model_provider = \"acme\"\n[model_providers]\nacme = { name = \"A\" }\n",
+    ] {
+        let mut text = before.to_owned();
+        for _ in 0..2 {
+            text = apply(Client::Codex, &text, &gateway()).unwrap().text;
+            // TOML takes nothing twice.
+            let document: toml_edit::DocumentMut = text.parse().unwrap();
+            let provider = document["model_provider"].as_str().unwrap();
+            assert_eq!(text.matches(gateway().base_url()).count(), 1, "{text}");
+            assert!(document["model_providers"][provider]["base_url"].is_str());
+        }
+    }
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{credentials, unknown_credential};
 use super::schema::{Backoff, Settings};
+use super::shared::{self, Shared};
 use super::text::{Duration, HttpUrl, Name, NonBlank};
 use crate::accounts::{
     self, AccountSpec, Action, BucketView, Class, QuotaView, Rule, RuleError, Rules, Scope,
@@ -35,6 +36,9 @@ pub struct Accounts {
     /// The wait after a rate limit that states none. Default: `1s`, doubling up to `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
+    /// The server through which several processes share what they learn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// What answers mean where the tables are wrong: the first rule that holds decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<AnswerRule>,
@@ -190,6 +194,8 @@ impl Accounts {
             set(&mut to.ttl_ms, affinity.ttl.map(millis));
             set(&mut to.wait_known_ms, affinity.wait.map(millis));
             set(&mut to.wait_unknown_ms, affinity.wait.map(millis));
+            // At most means whatever the pressure is.
+            set(&mut to.wait_pressed_ms, affinity.wait.map(|_| 0));
             set(&mut to.max_sessions, affinity.max_sessions.map(u32::from));
         }
         if let Some(retry) = &self.retry {
@@ -289,6 +295,7 @@ pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Dia
         return;
     };
     let list = |key: &str| section.get(key).and_then(Node::items).unwrap_or_default();
+    shared::check(document, problems);
     names(document, list("pool"), problems);
     let Some(accounts) = &settings.accounts else {
         return;
@@ -485,6 +492,7 @@ mod tests {
             (settings.affinity.ttl_ms, settings.affinity.wait_known_ms),
             (600_000, 500)
         );
+        assert_eq!(settings.affinity.wait_pressed_ms, 0);
         assert_eq!((settings.retry.max_attempts, settings.retry.budget), (3, 7));
         assert_eq!(
             (

@@ -26,6 +26,10 @@ pub struct Auth {
     /// not there. Other programs cannot read them then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal_key_file: Option<PathText>,
+    /// The entry of `credentials.upstream` that holds that key, where it is not in a file: a program
+    /// that asks the keyring of the operating system, such as `secret-tool` or `security`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_key: Option<Name>,
     /// The providers, by name.
     #[serde(default)]
     pub providers: BTreeMap<Name, Provider>,
@@ -87,14 +91,30 @@ pub enum SignInMethod {
 /// What the section names must be there, and what goes together must come together.
 pub(super) fn check(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     let section = document.get("auth");
-    if let Some(key) = section.and_then(|auth| auth.get("management_key"))
-        && let Some(name) = &settings.auth.management_key
-    {
-        let credentials = credentials(document);
-        if !credentials.contains(name) {
-            problems
-                .push(unknown_credential(name, key.span, &credentials).at("auth.management_key"));
+    let find = |key: &str| section.and_then(|auth| auth.get(key));
+    let auth = &settings.auth;
+    for (key, name) in [
+        ("management_key", &auth.management_key),
+        ("seal_key", &auth.seal_key),
+    ] {
+        if let (Some(node), Some(name)) = (find(key), name) {
+            let credentials = credentials(document);
+            if !credentials.contains(name) {
+                let path = format!("auth.{key}");
+                problems.push(unknown_credential(name, node.span, &credentials).at(path));
+            }
         }
+    }
+    if let (Some(node), Some(_)) = (find("seal_key"), find("seal_key_file")) {
+        problems.push(
+            Diagnostic::error(
+                "config.choose_one",
+                node.span,
+                "`seal_key_file` says where the key is already",
+            )
+            .at("auth.seal_key")
+            .hint("remove one of the two"),
+        );
     }
     for entry in named(document, &["auth", "providers"]) {
         let Some(provider) = settings.auth.providers.get(entry.key.as_str()) else {

@@ -17,6 +17,7 @@ mod paths;
 mod schema;
 mod service;
 mod service_check;
+mod shared;
 mod text;
 mod version3;
 
@@ -33,6 +34,8 @@ pub use service::{
     OnPortConflict, OnSupervisorExit, Overlap, Part, Pattern, Program, Readiness, Restart,
     RestartBackoff, RestartPolicy, Service, SignalTo, Stop, StopSignal,
 };
+pub use shared::{Shared, SharedMode};
+pub use text::RedisUrl;
 pub use text::{
     Duration, Host, HttpUrl, Name, NonBlank, PathText, Port, RepositoryName, ServiceName, Sha256,
     UrlPath, reachable,
@@ -49,6 +52,10 @@ pub const JSON_SCHEMA: &str = include_str!("../../config.schema.json");
 
 /// The commented configuration that `flowgate init` writes: LiteLLM in front of CLIProxyAPIPlus.
 pub const STARTER: &str = include_str!("starter.yaml");
+
+/// The commented configuration that `flowgate up` uses where there is none: a pretended gateway in
+/// front of pretended providers, for trying things out.
+pub const QUICKSTART: &str = include_str!("quickstart.yaml");
 
 /// A checked configuration.
 ///

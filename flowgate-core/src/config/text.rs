@@ -128,6 +128,11 @@ checked_text! {
 }
 
 checked_text! {
+    /// The address of a Redis or Valkey server, without a password.
+    RedisUrl, redis_url, extend("pattern" = r"^(rediss?|redis\+unix|unix)://[^\s]+$")
+}
+
+checked_text! {
     /// A repository on a code host: `owner/name`.
     RepositoryName, repository_name, extend("pattern" = r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")
 }
@@ -247,6 +252,20 @@ fn http_url(text: &str) -> Result<(), String> {
         return Err(
             "expected an http or https URL\nwrite it as `http://127.0.0.1:8317/path`".to_owned(),
         );
+    }
+    Ok(())
+}
+
+fn redis_url(text: &str) -> Result<(), String> {
+    let known = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    let rest = known.iter().find_map(|scheme| text.strip_prefix(scheme));
+    let blank = text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !blank) else {
+        return Err("expected the address of a Redis or Valkey server\nwrite it as `redis://127.0.0.1:6379`, `rediss://…` for TLS or `redis+unix:///path`".to_owned());
+    };
+    let login = rest.rsplit_once('@').map_or("", |(login, _)| login);
+    if login.contains(':') || rest.contains("pass=") {
+        return Err("a password does not belong into the address\nput it under `credentials.upstream` and name it with `credential`".to_owned());
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::profile::{self, Origin, Secrets};
 
 /// See [`crate::config::Config`].
 #[derive(Debug, uniffi::Object)]
-pub struct Config(Arc<config::Config>);
+pub struct Config(pub(super) Arc<config::Config>);
 
 #[uniffi::export]
 impl Config {

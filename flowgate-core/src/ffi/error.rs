@@ -3,6 +3,7 @@
 use super::{Diagnostic, diagnostics};
 use crate::accounts::SnapshotError;
 use crate::guard::{PackError, PolicyError};
+use crate::supervise::GraphError;
 use crate::{config, profile};
 
 /// Anything that flowgate cannot do. `code` is a stable name, the same in every language.
@@ -45,6 +46,23 @@ pub enum FlowgateError {
         /// All that is wrong.
         reason: String,
     },
+    /// Services do not fit together.
+    #[error("{reason}")]
+    SuperviseError {
+        /// Stable name, such as `supervise.dependency_cycle`.
+        code: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl From<GraphError> for FlowgateError {
+    fn from(error: GraphError) -> Self {
+        Self::SuperviseError {
+            code: error.code().to_owned(),
+            reason: error.to_string(),
+        }
+    }
 }
 
 impl From<SnapshotError> for FlowgateError {

@@ -8,12 +8,14 @@ mod accounts;
 mod config;
 mod error;
 mod guard;
+mod supervise;
 mod values;
 
 pub use accounts::{Classification, Pick, Pool, PoolVerdict, ProviderAnswer, classify};
 pub use config::{Config, Profile};
 pub use error::FlowgateError;
 pub use guard::Guard;
+pub use supervise::{Effect, ProcessEvent, Supervisor, SupervisorAction};
 pub use values::{Change, CommandSpan, Diagnostic, Merge, Migration, Verdict};
 
 use crate::config::Base;

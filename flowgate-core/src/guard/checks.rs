@@ -11,7 +11,8 @@ pub(crate) fn check(name: &str, walker: &mut Walker<'_>, line: &Line<'_>, start:
     match name {
         "git_checkout_paths" => git_checkout_paths(line, start),
         "git_restore" => {
-            (line.has("-W|--worktree") || !line.has("-S|--staged")) && line.words.len() > start
+            (line.has_any(&["-W", "--worktree"]) || !line.has_any(&["-S", "--staged"]))
+                && line.words.len() > start
         }
         "find_delete" => find_delete(walker, line),
         "move_whole" => {
@@ -49,6 +50,9 @@ pub(crate) fn check(name: &str, walker: &mut Walker<'_>, line: &Line<'_>, start:
 
 /// Whether a path is one of the guard's own, or of the settings that call it.
 pub(crate) fn guard_file(path: &str) -> bool {
+    if !is_hidden(path) && !path.contains("flowgate") {
+        return false;
+    }
     let path = path.trim_end_matches('/');
     let ends = |ending: &str| {
         path == ending || path.strip_suffix(ending).is_some_and(|p| p.ends_with('/'))
@@ -69,6 +73,7 @@ pub(crate) fn guard_file(path: &str) -> bool {
             ".github/hooks/guard.json",
             ".kimi/config.toml",
             ".kimi-code/config.toml",
+            "bin/flowgate",
         ]
         .iter()
         .any(|e| ends(e))
@@ -76,12 +81,21 @@ pub(crate) fn guard_file(path: &str) -> bool {
         || path.contains(".local/state/flowgate")
 }
 
+/// Whether a part of a path begins with a dot and a letter: all that is ours does, or names us.
+fn is_hidden(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    memchr::memchr_iter(b'.', bytes).any(|at| {
+        bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic)
+            && (at == 0 || matches!(bytes[at - 1], b'/' | b'\\'))
+    })
+}
+
 /// `git checkout` with paths: their changes are lost.
 fn git_checkout_paths(line: &Line<'_>, start: usize) -> bool {
-    if line.has("-p|--patch|-b|-B|--orphan|--detach") {
+    if line.has_any(&["-p", "--patch", "-b", "-B", "--orphan", "--detach"]) {
         return false;
     }
-    if line.has("--pathspec-from-file") {
+    if line.has_any(&["--pathspec-from-file"]) {
         return true;
     }
     if line.before_dashes != usize::MAX && line.words.len() > line.before_dashes.max(start) {
@@ -133,6 +147,28 @@ fn looks_like_path(word: &str) -> bool {
         .is_some_and(|(stem, ending)| !stem.is_empty() && SOURCES.contains(&ending))
 }
 
+/// Endings of files that nobody misses.
+const LITTER: &[&str] = &[
+    ".log",
+    ".tmp",
+    ".temp",
+    ".bak",
+    ".orig",
+    ".rej",
+    ".old",
+    "~",
+    ".swp",
+    ".part",
+    ".pid",
+    ".stackdump",
+    ".cache",
+];
+
+/// Whether a path or pattern names files that nobody misses.
+pub(crate) fn is_litter(path: &str) -> bool {
+    LITTER.iter().any(|ending| path.ends_with(ending))
+}
+
 /// `find … -delete` where what it finds is not made again.
 fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
     if !Search::acts(line.args) {
@@ -144,28 +180,10 @@ fn find_delete(walker: &Walker<'_>, line: &Line<'_>) -> bool {
     if !search.deletes {
         return false;
     }
-    const LITTER: &[&str] = &[
-        ".log",
-        ".tmp",
-        ".temp",
-        ".bak",
-        ".orig",
-        ".rej",
-        ".old",
-        "~",
-        ".swp",
-        ".part",
-        ".pid",
-        ".stackdump",
-        ".cache",
-    ];
     let ours = bit(ClassDef::Project) | bit(ClassDef::Regenerable) | bit(ClassDef::Temp);
     if search.named
         && search.classes(walker) & !ours == 0
-        && search
-            .targets
-            .iter()
-            .all(|t| LITTER.iter().any(|e| t.ends_with(e)))
+        && search.targets.iter().all(|t| is_litter(t))
     {
         return false;
     }

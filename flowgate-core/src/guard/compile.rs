@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::format::{MatchDef, OneOrMany, PackFile, RuleDef, ToolDef};
-use super::ruleset::{Code, Entry, List, Matcher, Pack, Rule, RuleSet, Text, Tool, hash, word_bit};
+use super::ruleset::{
+    Candidate, Code, Entry, Flag, List, Matcher, Pack, Pattern, Rule, RuleSet, Text, Tool, hash,
+    word_bit,
+};
 
 /// Names of the checks that rules may use; [`rules`](super::rules) implements them.
 pub(crate) const CHECKS: &[&str] = &[
@@ -71,7 +74,7 @@ struct Builder {
     rules: Vec<Rule>,
     matchers: Vec<Matcher>,
     /// Matchers and the long options they name, by command word.
-    words: BTreeMap<String, (Vec<u16>, Vec<String>)>,
+    words: BTreeMap<String, (Vec<Candidate>, Vec<String>)>,
 }
 
 impl Builder {
@@ -131,16 +134,20 @@ impl Builder {
         let long: Vec<String> = [&matcher.flags_any, &matcher.flags_all, &matcher.flags_none]
             .into_iter()
             .flat_map(|list| list.iter())
-            .flat_map(|option| option.split('|'))
-            .filter_map(|option| option.strip_prefix("--"))
-            .map(|option| option.split('=').next().unwrap_or_default().to_owned())
+            .flat_map(|flag| flag.any.iter())
+            .filter(|spelling| spelling.dashes == 2)
+            .map(|spelling| spelling.name.clone().into_owned())
             .collect();
+        let candidate = Candidate {
+            first: first_words(def, &matcher),
+            matcher: index,
+        };
         self.matchers.push(matcher);
         names.sort();
         names.dedup();
         for name in names {
             let word = self.words.entry(name).or_default();
-            word.0.push(index);
+            word.0.push(candidate);
             word.1.extend(long.iter().cloned());
         }
         Ok(())
@@ -158,7 +165,8 @@ impl Builder {
         let mut entries = Vec::new();
         for (name, (matchers, known)) in self.words {
             let defs = tools.get(&name).map(Vec::as_slice).unwrap_or_default();
-            let inherited = base.and_then(|b| b.entry(&name).map(|e| &b.tools[e.tool as usize]));
+            let inherited =
+                base.and_then(|b| b.entry(name.as_str()).map(|e| &b.tools[e.tool as usize]));
             out_tools.push(tool_of(defs, known, inherited));
             entries.push(Entry {
                 name: Cow::Owned(name),
@@ -169,8 +177,7 @@ impl Builder {
         let prefixes = entries
             .iter()
             .enumerate()
-            .filter(|(_, e)| e.name.ends_with('*'))
-            .map(|(i, _)| i as u16)
+            .filter_map(|(i, e)| Some((own(e.name.strip_suffix('*')?), i as u16)))
             .collect();
         RuleSet {
             hash: List::Owned(table(&entries)),
@@ -226,28 +233,27 @@ fn matcher_of(rule: u16, def: &MatchDef) -> Result<Matcher, String> {
         .subcommand
         .as_slice()
         .iter()
-        .map(|path| List::Owned(path.split_whitespace().map(own).collect()))
+        .map(|path| List::Owned(path.split_whitespace().map(Pattern::new).collect()))
         .collect();
     Ok(Matcher {
         rule,
-        first: first_words(def),
         subcommand: List::Owned(subcommand),
-        flags_any: texts(&def.flags.any),
-        flags_all: texts(&def.flags.all),
-        flags_none: texts(&def.flags.none),
-        args_any: texts(&def.args.any),
-        args_all: texts(&def.args.all),
-        args_none: texts(&def.args.none),
+        flags_any: flags(&def.flags.any),
+        flags_all: flags(&def.flags.all),
+        flags_none: flags(&def.flags.none),
+        args_any: patterns(&def.args.any),
+        args_all: patterns(&def.args.all),
+        args_none: patterns(&def.args.none),
         args_min: def.args.min.unwrap_or(0),
         args_max: def.args.max.unwrap_or(255),
         paths: bits(&def.paths, |c| c as u32),
         redirect: bits(&def.redirect, |c| c as u32),
         sql: bits(&def.sql, |c| c as u32),
-        method: texts(http.method.as_slice()),
-        url: texts(http.url.as_slice()),
-        body: texts(http.body.as_slice()),
+        method: patterns(http.method.as_slice()),
+        url: patterns(http.url.as_slice()),
+        body: patterns(http.body.as_slice()),
         call: texts(def.call.as_slice()),
-        stdin: texts(def.stdin.as_slice()),
+        stdin: patterns(def.stdin.as_slice()),
         check: own(def.check.as_deref().unwrap_or_default()),
         regex: own(def.regex.as_deref().unwrap_or_default()),
     })
@@ -255,7 +261,7 @@ fn matcher_of(rule: u16, def: &MatchDef) -> Result<Matcher, String> {
 
 /// The set of first words that may match; all if one of them is a pattern or none is asked for.
 /// For a call, the words are the last parts of the names.
-fn first_words(def: &MatchDef) -> u64 {
+fn first_words(def: &MatchDef, matcher: &Matcher) -> u64 {
     if !def.call.as_slice().is_empty() {
         let last = |name: &str| {
             let last = name
@@ -272,16 +278,11 @@ fn first_words(def: &MatchDef) -> u64 {
         let names = def.call.as_slice().iter().flat_map(|name| name.split('|'));
         return names.fold(0, |set, name| set | last(name));
     }
-    let firsts = def
-        .subcommand
-        .as_slice()
-        .iter()
-        .filter_map(|path| path.split_whitespace().next());
-    let words: Vec<&str> = firsts.flat_map(|first| first.split('|')).collect();
-    if words.is_empty() || words.iter().any(|w| w.contains('*')) {
-        return u64::MAX;
+    let firsts = matcher.subcommand.iter().filter_map(|path| path.first());
+    match firsts.fold(0, |set, first| set | first.bits) {
+        0 => u64::MAX,
+        set => set,
     }
-    words.iter().fold(0, |set, word| set | word_bit(word))
 }
 
 fn tool_of(defs: &[&ToolDef], mut known: Vec<String>, inherited: Option<&Tool>) -> Tool {
@@ -302,16 +303,29 @@ fn tool_of(defs: &[&ToolDef], mut known: Vec<String>, inherited: Option<&Tool>) 
             .collect::<Vec<_>>()
     };
     tool.values = join(&tool.values, every(|d| &d.values));
-    tool.inert = join(&tool.inert, every(|d| &d.inert));
-    tool.dry_run = join(&tool.dry_run, every(|d| &d.dry_run));
+    for value in tool.values.iter() {
+        tool.value_bits |= word_bit(value.trim_start_matches('-'));
+        if let [b'-', letter] = value.as_bytes() {
+            tool.value_letters |= 1 << (letter & 127);
+        }
+    }
+    let (inert, dry_run) = (every(|d| &d.inert), every(|d| &d.dry_run));
     known.extend(
         tool.values
             .iter()
-            .chain(tool.inert.iter())
-            .chain(tool.dry_run.iter())
+            .map(|v| &**v)
+            .chain(inert.iter().chain(&dry_run).map(String::as_str))
             .filter_map(|o| o.strip_prefix("--"))
             .map(|o| o.split('=').next().unwrap_or_default().to_owned()),
     );
+    let options: Vec<&String> = inert.iter().filter(|o| o.starts_with('-')).collect();
+    tool.inert = joined(&tool.inert, flags(&options));
+    let words = inert.iter().filter(|o| !o.starts_with('-'));
+    let (last, first): (Vec<&String>, Vec<&String>) = words.partition(|w| w.starts_with("* "));
+    let last = last.into_iter().map(|w| w.replacen("* ", "", 1)).collect();
+    tool.inert_first = join(&tool.inert_first, first.into_iter().cloned().collect());
+    tool.inert_last = join(&tool.inert_last, last);
+    tool.dry_run = joined(&tool.dry_run, flags(&dry_run));
     tool.known = join(&tool.known, known);
     tool.single_dash |= defs.iter().any(|d| d.single_dash);
     tool.help_first |= defs.iter().any(|d| d.help_first);
@@ -344,6 +358,18 @@ fn bits<T: Copy>(list: &OneOrMany<T>, bit: fn(T) -> u32) -> u32 {
     list.as_slice()
         .iter()
         .fold(0, |bits, &item| bits | 1 << bit(item))
+}
+
+fn joined<T: Clone>(list: &[T], more: List<T>) -> List<T> {
+    List::Owned(list.iter().chain(more.iter()).cloned().collect())
+}
+
+fn patterns<S: AsRef<str>>(list: &[S]) -> List<Pattern> {
+    List::Owned(list.iter().map(|p| Pattern::new(p.as_ref())).collect())
+}
+
+fn flags<S: AsRef<str>>(list: &[S]) -> List<Flag> {
+    List::Owned(list.iter().map(|f| Flag::new(f.as_ref())).collect())
 }
 
 fn texts<S: AsRef<str>>(list: &[S]) -> List<Text> {

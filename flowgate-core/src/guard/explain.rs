@@ -94,3 +94,31 @@ fn underline(command: &str, span: Span, out: &mut String) -> fmt::Result {
     writeln!(out, "  | {shown}")?;
     writeln!(out, "  | {:before$}{}", "", "^".repeat(marked))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Context, Guard};
+
+    fn rendered(command: &str) -> String {
+        let context = Context::new("/home/dev/project", "/home/dev");
+        Guard::default().explain(command, &context).render(command)
+    }
+
+    #[test]
+    fn steps_show_words_with_the_quotes_they_need() {
+        let text = rendered("git commit -m 'never rm -rf /' ''");
+        assert!(
+            text.contains("command: git commit -m 'never rm -rf /' ''\n"),
+            "{text}"
+        );
+        let text = rendered("echo \"it's\" *.rs");
+        assert!(text.contains(r"command: echo 'it'\''s' *.rs"), "{text}");
+    }
+
+    #[test]
+    fn the_deciding_part_is_underlined_as_it_was_written() {
+        let text = rendered("ls; rm -rf \"$HOME\" && pwd");
+        let shown = "  | ls; rm -rf \"$HOME\" && pwd\n  |     ^^^^^^^^^^^^^^\n";
+        assert!(text.contains(shown), "{text}");
+    }
+}

@@ -86,7 +86,7 @@ pub(crate) enum Language {
     Javascript,
     /// Lua.
     Lua,
-    /// Another language with calls: Go, R, Julia, Elixir, Groovy.
+    /// Another language with calls: Go, R, Julia, Elixir, Groovy, Swift.
     Other,
     /// Perl.
     Perl,

@@ -1,5 +1,7 @@
 //! The patterns of rules: `*` is any run of characters, `|` separates alternatives.
 
+use super::ruleset::{Pattern, word_bit};
+
 /// Whether one of the alternatives of a pattern matches the whole text.
 pub(crate) fn matches(pattern: &str, text: &str, ignore_case: bool) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
@@ -12,10 +14,26 @@ pub(crate) fn matches(pattern: &str, text: &str, ignore_case: bool) -> bool {
 }
 
 /// Whether some pattern of a list matches.
-pub(crate) fn any<S: AsRef<str>>(patterns: &[S], text: &str, ignore_case: bool) -> bool {
-    patterns
-        .iter()
-        .any(|p| matches(p.as_ref(), text, ignore_case))
+pub(crate) fn any(patterns: &[Pattern], text: &str, ignore_case: bool) -> bool {
+    patterns.iter().any(|p| p.matches(text, ignore_case))
+}
+
+impl Pattern {
+    /// Whether one of the alternatives matches the whole text.
+    pub(crate) fn matches(&self, text: &str, ignore_case: bool) -> bool {
+        self.matches_word(text, word_bit(text), ignore_case)
+    }
+
+    /// The same for a word whose [`word_bit`] is known.
+    pub(crate) fn matches_word(&self, word: &str, bit: u64, ignore_case: bool) -> bool {
+        self.bits & bit != 0 && self.compare(word, ignore_case)
+    }
+
+    fn compare(&self, text: &str, ignore_case: bool) -> bool {
+        self.any
+            .iter()
+            .any(|p| one(p.as_bytes(), text.as_bytes(), ignore_case))
+    }
 }
 
 fn one(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {

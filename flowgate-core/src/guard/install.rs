@@ -155,8 +155,10 @@ pub fn commands(agent: Agent, settings: &str) -> Result<Vec<String>, InstallErro
     Ok(found)
 }
 
+/// Also of a program that goes by another name, as [`command`] writes it.
 fn is_ours(command: &str) -> bool {
-    command.contains("flowgate") && command.contains(" guard hook")
+    command.contains(" guard hook")
+        && (command.contains("flowgate") || command.contains(" guard hook --agent "))
 }
 
 fn handler_command(handler: &Value) -> Option<&str> {
@@ -305,6 +307,9 @@ mod tests {
             .unwrap();
             assert_eq!(commands(agent, &moved).unwrap().len(), 1);
             assert!(moved.contains("my tools"));
+            let renamed = install(agent, &once, &super::command(agent, "/opt/fg")).unwrap();
+            assert_eq!(commands(agent, &renamed).unwrap().len(), 1, "{renamed}");
+            assert_eq!(uninstall(agent, &renamed), uninstall(agent, &once));
             let out = uninstall(agent, &once).unwrap();
             assert!(
                 commands(agent, &out).unwrap().is_empty() && !out.contains("hook"),

@@ -3,7 +3,7 @@
 //! Knows nothing of grammar. Words keep their byte range and what they contain; turning them
 //! into values is [`expand`](super::expand).
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::skip::{Delimiter, Nest, skip, skip_single};
 
@@ -39,6 +39,24 @@ impl Word {
     pub(crate) fn text<'t>(&self, code: &'t str) -> &'t str {
         code.get(self.start as usize..self.end as usize)
             .unwrap_or_default()
+    }
+
+    /// Its value, if that stands in the code: nothing in it needs expansion, or all of it is one
+    /// pair of quotes with nothing to expand between them.
+    pub(crate) fn spelled<'t>(&self, code: &'t str) -> Option<&'t str> {
+        let text = self.text(code);
+        match self.parts & part::COMPLEX {
+            0 => return Some(text),
+            part::QUOTE => {}
+            _ => return None,
+        }
+        let inner = text.get(1..text.len().checked_sub(1)?)?;
+        let one = match (text.as_bytes()[0], text.as_bytes()[text.len() - 1]) {
+            (b'\'', b'\'') => memchr(b'\'', inner.as_bytes()).is_none(),
+            (b'"', b'"') => memchr2(b'"', b'\\', inner.as_bytes()).is_none(),
+            _ => false,
+        };
+        one.then_some(inner)
     }
 }
 
@@ -457,7 +475,7 @@ impl<'t> Lexer<'t> {
         self.unbalanced |= !closed;
         self.at = end;
         let inside = &self.bytes[start.min(end)..end];
-        if nest == Nest::Double && memchr::memchr2(b'$', b'`', inside).is_none() {
+        if nest == Nest::Double && memchr2(b'$', b'`', inside).is_none() {
             0
         } else {
             part::DOLLAR

@@ -45,7 +45,6 @@ mod ruleset;
 mod run;
 pub mod scan;
 mod skip;
-mod small;
 mod sql;
 mod value;
 mod verdict;
@@ -53,7 +52,7 @@ mod walk;
 mod wrap;
 
 use built_in::BUILT_IN;
-use ruleset::{Rule, RuleSet, Text};
+use ruleset::{Name, RuleSet, Text};
 
 pub use exception::{Exceptions, Grant, Request};
 pub use explain::{Explanation, Step};
@@ -70,7 +69,10 @@ mod built_in {
     #[allow(unused_imports)]
     use super::format::{Action, Language, Level};
     #[allow(unused_imports)]
-    use super::ruleset::{Code, Entry, List, Matcher, Pack, Rule, RuleSet, Text, Tool};
+    use super::ruleset::{
+        Candidate, Code, Entry, Flag, List, Matcher, Pack, Pattern, Rule, RuleSet, Spelling, Text,
+        Tool,
+    };
 
     include!(concat!(env!("OUT_DIR"), "/packs.rs"));
 }
@@ -260,7 +262,8 @@ impl Guard {
     }
 
     /// Whether some pack says something about a command word.
-    fn knows(&self, name: &str) -> bool {
+    fn knows<'n>(&self, name: impl Into<Name<'n>>) -> bool {
+        let name = name.into();
         BUILT_IN.entry(name).is_some() || self.user.rules().entry(name).is_some()
     }
 

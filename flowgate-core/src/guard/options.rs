@@ -1,8 +1,9 @@
 //! The words of a command line: options with their values, and the words that are neither.
 
+use smallvec::SmallVec;
+
 use super::glob;
-use super::ruleset::{Text, Tool, word_bit};
-use super::small::Small;
+use super::ruleset::{BARE, Flag, Pattern, Spelling, Text, Tool, initial, word_bit};
 use super::walk::Arg;
 
 /// How many words are looked at for a subcommand.
@@ -24,6 +25,8 @@ pub(crate) struct Opt<'t> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Positional {
     pub(crate) index: u32,
+    /// Its [`word_bit`].
+    bit: u64,
     /// It follows an option that may take a value.
     maybe_value: bool,
 }
@@ -33,8 +36,10 @@ pub(crate) struct Positional {
 pub(crate) struct Line<'t> {
     pub(crate) args: &'t [Arg<'t>],
     pub(crate) tool: &'t Tool,
-    pub(crate) options: Small<Opt<'t>, 8>,
-    pub(crate) words: Small<Positional, 12>,
+    pub(crate) options: SmallVec<[Opt<'t>; 8]>,
+    /// How the options begin, as a set of [`initial`]s.
+    initials: u64,
+    pub(crate) words: SmallVec<[Positional; 12]>,
     /// How many positional words stand before `--`; all if there is none.
     pub(crate) before_dashes: usize,
 }
@@ -45,8 +50,9 @@ impl<'t> Line<'t> {
         let mut line = Self {
             args,
             tool,
-            options: Small::new(),
-            words: Small::new(),
+            options: SmallVec::new(),
+            initials: BARE,
+            words: SmallVec::new(),
             before_dashes: usize::MAX,
         };
         let mut i = 0;
@@ -59,6 +65,7 @@ impl<'t> Line<'t> {
             if line.before_dashes != usize::MAX || !text.starts_with('-') || text.len() == 1 {
                 line.words.push(Positional {
                     index,
+                    bit: word_bit(text),
                     maybe_value: was_option,
                 });
             } else if text == "--" {
@@ -74,6 +81,11 @@ impl<'t> Line<'t> {
         line
     }
 
+    fn option(&mut self, option: Opt<'t>) {
+        self.initials |= initial(option.name);
+        self.options.push(option);
+    }
+
     fn long(
         &mut self,
         text: &'t str,
@@ -83,7 +95,7 @@ impl<'t> Line<'t> {
         maybe_value: &mut bool,
     ) -> usize {
         if let Some((name, value)) = long.split_once('=') {
-            self.options.push(Opt {
+            self.option(Opt {
                 name,
                 long: true,
                 value: Some(value),
@@ -93,7 +105,7 @@ impl<'t> Line<'t> {
         }
         let takes = takes_value(self.tool, text) && next.is_some();
         let value = if takes { next.map(|a| a.text) } else { None };
-        self.options.push(Opt {
+        self.option(Opt {
             name: long,
             long: true,
             value,
@@ -121,7 +133,7 @@ impl<'t> Line<'t> {
                 } else {
                     Some(rest)
                 };
-                self.options.push(Opt {
+                self.option(Opt {
                     name,
                     long: false,
                     value,
@@ -129,7 +141,7 @@ impl<'t> Line<'t> {
                 });
                 return usize::from(rest.is_empty() && next.is_some());
             }
-            self.options.push(Opt {
+            self.option(Opt {
                 name,
                 long: false,
                 value: None,
@@ -152,7 +164,7 @@ impl<'t> Line<'t> {
     pub(crate) fn first_words(&self) -> u64 {
         let mut set = 0;
         for word in self.words.iter().take(NEAR) {
-            set |= word_bit(self.args[word.index as usize].text);
+            set |= word.bit;
             if !word.maybe_value {
                 break;
             }
@@ -162,7 +174,7 @@ impl<'t> Line<'t> {
 
     /// Matches the first positional words from one on; gives the index of the one after them. A
     /// word that may be the value of an option may be passed over.
-    pub(crate) fn subcommand(&self, path: &[Text], at: usize) -> Option<usize> {
+    pub(crate) fn subcommand(&self, path: &[Pattern], at: usize) -> Option<usize> {
         // Bit `n`: the first `n` words of the path stand before this word.
         let mut reached = 1u32;
         let done = 1u32 << path.len().min(31);
@@ -174,7 +186,7 @@ impl<'t> Line<'t> {
             let fold = self.tool.ignore_case;
             let mut next = if word.maybe_value { reached } else { 0 };
             for (n, pattern) in path.iter().enumerate() {
-                if reached & (1 << n) != 0 && glob::matches(pattern, text, fold) {
+                if reached & (1 << n) != 0 && pattern.matches_word(text, word.bit, fold) {
                     next |= 1 << (n + 1);
                 }
             }
@@ -186,33 +198,39 @@ impl<'t> Line<'t> {
         (reached & done != 0).then(|| self.words.len().min(at + NEAR))
     }
 
-    /// Whether an option is there, written as rules write it: `-f|--force`, `--request=DELETE`.
-    pub(crate) fn has(&self, pattern: &str) -> bool {
-        pattern.split('|').any(|p| self.find(p).is_some())
+    /// Whether an option is there.
+    pub(crate) fn has(&self, flag: &Flag) -> bool {
+        flag.initials & self.initials != 0 && flag.any.iter().any(|one| self.find(one).is_some())
     }
 
-    fn find(&self, pattern: &str) -> Option<&Opt<'t>> {
-        let (spelled, want) = match pattern.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (pattern, None),
-        };
-        if !spelled.starts_with('-') {
-            return self.bare(pattern);
+    /// Whether one of these options is there, written with their dashes.
+    pub(crate) fn has_any(&self, spelled: &[&str]) -> bool {
+        spelled.iter().any(|one| {
+            let name = one.trim_start_matches('-');
+            self.named(one.len() - name.len(), name, None).is_some()
+        })
+    }
+
+    fn find(&self, one: &Spelling) -> Option<&Opt<'t>> {
+        if one.dashes == 0 {
+            return self.bare(&one.name);
         }
-        let name = spelled.trim_start_matches('-');
-        let short =
-            spelled.len() - name.len() == 1 && name.chars().count() == 1 && !self.tool.single_dash;
+        self.named(usize::from(one.dashes), &one.name, one.value.as_deref())
+    }
+
+    fn named(&self, dashes: usize, name: &str, value: Option<&str>) -> Option<&Opt<'t>> {
+        let short = dashes == 1 && name.chars().nth(1).is_none() && !self.tool.single_dash;
         self.options.iter().find(|option| {
             let named = if short {
                 !option.long && option.name == name
             } else {
                 self.is_long(option, name)
             };
-            named && self.has_value(option, want)
+            named && self.has_value(option, value)
         })
     }
 
-    /// Options without a dash: `/s`, `of=…`, found as words.
+    /// What is spelled without dashes: `/s`, `of=…`, found as words.
     fn bare(&self, pattern: &str) -> Option<&Opt<'t>> {
         const BARE: &Opt<'static> = &Opt {
             name: "",
@@ -256,32 +274,32 @@ impl<'t> Line<'t> {
 
     /// Whether the tool would only print something. An option with a value is one like any other.
     pub(crate) fn inert(&self) -> bool {
-        if self.options.is_empty() && self.tool.inert.is_empty() {
-            return false;
-        }
         let heard = |o: &Opt<'t>| {
             !self.tool.help_first || self.words.first().is_none_or(|word| o.index < word.index)
         };
         let asks = |o: &Opt<'t>| {
             o.long && matches!(o.name, "help" | "version") && self.is_bare(o) && heard(o)
         };
-        if self.options.iter().any(asks) {
-            return true;
-        }
-        let text = |w: Option<&Positional>| w.map_or("", |w| self.args[w.index as usize].text);
-        let (first, last) = (text(self.words.first()), text(self.words.last()));
-        self.tool.inert.iter().any(|pattern| {
-            if pattern.starts_with('-') {
-                pattern
-                    .split('|')
-                    .any(|p| self.find(p).is_some_and(|o| o.value.is_none()))
-            } else {
-                match pattern.strip_prefix("* ") {
-                    Some(pattern) => last == pattern,
-                    None => first == pattern,
-                }
-            }
-        })
+        let word = |w: Option<&Positional>| w.map_or("", |w| self.args[w.index as usize].text);
+        let is = |words: &[Text], word: &str| words.iter().any(|w| w == word);
+        self.options.iter().any(asks)
+            || is(&self.tool.inert_first, word(self.words.first()))
+            || is(&self.tool.inert_last, word(self.words.last()))
+            || self
+                .spelled(&self.tool.inert)
+                .any(|(_, o)| o.value.is_none())
+    }
+
+    /// The options of a list that are there, with how they are written in it.
+    fn spelled<'l>(
+        &'l self,
+        flags: &'l [Flag],
+    ) -> impl Iterator<Item = (&'l Spelling, &'l Opt<'t>)> {
+        flags
+            .iter()
+            .filter(|flag| flag.initials & self.initials != 0)
+            .flat_map(|flag| flag.any.iter())
+            .filter_map(|one| Some((one, self.find(one)?)))
     }
 
     /// Whether an option stands alone: no value is joined to it, and `--version 5` is not the
@@ -314,35 +332,37 @@ impl<'t> Line<'t> {
             return false;
         }
         if self
-            .find("--dry-run")
+            .named(2, "dry-run", None)
             .is_some_and(|o| o.long && o.name.len() > 3 && simulates(o))
         {
             return true;
         }
-        let mut patterns = self.tool.dry_run.iter().flat_map(|p| p.split('|'));
-        patterns.any(|p| {
-            self.find(p).is_some_and(|o| {
-                if p.contains('=') {
-                    !off(o)
-                } else {
-                    simulates(o)
-                }
-            })
+        self.spelled(&self.tool.dry_run).any(|(one, o)| {
+            // `-d` and `--d` are no way to write `--dry_run`.
+            let short = one.dashes == 2 && o.name.len() <= 3 && o.name != one.name;
+            if short {
+                false
+            } else if one.value.is_some() {
+                !off(o)
+            } else {
+                simulates(o)
+            }
         })
     }
 }
 
+/// Whether an option, with its dashes, takes the next word as value.
 fn takes_value(tool: &Tool, option: &str) -> bool {
-    tool.values.iter().any(|v| v == option)
-        || tool.single_dash
-            && tool
-                .values
-                .iter()
-                .any(|v| v.trim_start_matches('-') == option.trim_start_matches('-'))
+    let name = option.trim_start_matches('-');
+    tool.value_bits & word_bit(name) != 0
+        && tool.values.iter().any(|value| {
+            value == option || tool.single_dash && value.trim_start_matches('-') == name
+        })
 }
 
 fn takes_short(tool: &Tool, letter: &str) -> bool {
-    tool.values
-        .iter()
-        .any(|v| v.len() == letter.len() + 1 && v.ends_with(letter))
+    match letter.as_bytes() {
+        [letter] => tool.value_letters & (1 << (letter & 127)) != 0,
+        _ => false,
+    }
 }

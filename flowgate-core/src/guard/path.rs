@@ -1,8 +1,9 @@
 //! What a path is, judged by its text, the home and the project alone.
 
+use smallvec::SmallVec;
+
 use super::Context;
 use super::format::ClassDef;
-use super::small::Small;
 use super::value::{State, UNKNOWN};
 
 /// The bit of a class.
@@ -155,7 +156,7 @@ const DEVICES: &[&str] = &[
     "nbd", "sr", "zd", "mem", "kmem", "port",
 ];
 
-type Parts<'t> = Small<&'t str, 32>;
+type Parts<'t> = SmallVec<[&'t str; 32]>;
 
 /// Gives the classes of a path, as bits of [`ClassDef`].
 pub(crate) fn classify(text: &str, state: &State, context: &Context, remote: bool) -> u32 {

@@ -6,7 +6,7 @@ use super::glob;
 use super::http::Request;
 use super::options::Line;
 use super::path;
-use super::ruleset::{Matcher, Rule, RuleSet, Tool, word_bit};
+use super::ruleset::{BARE, Matcher, Name, Rule, RuleSet, Tool, word_bit};
 use super::run::certain;
 use super::sql;
 use super::value::Flow;
@@ -60,13 +60,14 @@ impl<'g> Walker<'g> {
     }
 
     /// Applies the rules for a command word; also those for HTTP clients and for any command.
-    pub(crate) fn apply(&mut self, name: &str, args: &[Arg<'_>], io: &Io<'_>) {
+    pub(crate) fn apply<'n>(&mut self, name: impl Into<Name<'n>>, args: &[Arg<'_>], io: &Io<'_>) {
+        let name = name.into();
         self.apply_set(Set::BuiltIn, name, args, io);
         if self.guard.has_user_rules() {
             self.apply_set(Set::User, name, args, io);
-            self.apply_set(Set::User, "any:", args, io);
+            self.apply_set(Set::User, "any:".into(), args, io);
         }
-        if let Some(request) = Request::read(name, &args[1..], io.stdin) {
+        if let Some(request) = Request::read(name.text, &args[1..], io.stdin) {
             self.http_rules(&request, args, io.span);
         }
         if sql::is_statement(args) {
@@ -78,7 +79,7 @@ impl<'g> Walker<'g> {
         }
     }
 
-    fn apply_set(&mut self, which: Set, name: &str, args: &[Arg<'_>], io: &Io<'_>) {
+    fn apply_set(&mut self, which: Set, name: Name<'_>, args: &[Arg<'_>], io: &Io<'_>) {
         let set = self.set(which);
         let Some(entry) = set.entry(name) else { return };
         let tool = &set.tools[entry.tool as usize];
@@ -95,11 +96,12 @@ impl<'g> Walker<'g> {
         self.work(entry.matchers.len());
         let first = line.first_words();
         let mut classes = None;
-        for &index in entry.matchers.iter() {
-            let matcher = &set.matchers[index as usize];
-            if matcher.first != u64::MAX && matcher.first & first == 0 {
+        for candidate in entry.matchers.iter() {
+            if candidate.first != u64::MAX && candidate.first & first == 0 {
                 continue;
             }
+            let index = candidate.matcher;
+            let matcher = &set.matchers[index as usize];
             if self.matches(which, index, matcher, &line, kinds, &mut classes, args, io) {
                 self.report(which, matcher.rule, args, io.span);
             }
@@ -112,8 +114,8 @@ impl<'g> Walker<'g> {
             let Some(entry) = set.entry(name) else {
                 continue;
             };
-            for &index in entry.matchers.iter() {
-                let matcher = &set.matchers[index as usize];
+            for candidate in entry.matchers.iter() {
+                let matcher = &set.matchers[candidate.matcher as usize];
                 if matcher.sql & kinds != 0 {
                     self.report(which, matcher.rule, args, io.span);
                 }
@@ -127,8 +129,8 @@ impl<'g> Walker<'g> {
             let Some(entry) = set.entry("http:") else {
                 continue;
             };
-            for &index in entry.matchers.iter() {
-                let matcher = &set.matchers[index as usize];
+            for candidate in entry.matchers.iter() {
+                let matcher = &set.matchers[candidate.matcher as usize];
                 if request.matches(matcher) {
                     self.report(which, matcher.rule, args, span);
                 }
@@ -149,9 +151,9 @@ impl<'g> Walker<'g> {
             let Some(entry) = set.entry("call:") else {
                 continue;
             };
-            for &index in entry.matchers.iter() {
-                let matcher = &set.matchers[index as usize];
-                if matcher.first & last != 0 && matcher.call.iter().any(|p| called(p)) {
+            for candidate in entry.matchers.iter().filter(|c| c.first & last != 0) {
+                let matcher = &set.matchers[candidate.matcher as usize];
+                if matcher.call.iter().any(|p| called(p)) {
                     self.report(which, matcher.rule, &[], span);
                 }
             }
@@ -171,8 +173,8 @@ impl<'g> Walker<'g> {
             let Some(entry) = set.entry("redirect:") else {
                 continue;
             };
-            for &index in entry.matchers.iter() {
-                let matcher = &set.matchers[index as usize];
+            for candidate in entry.matchers.iter() {
+                let matcher = &set.matchers[candidate.matcher as usize];
                 let named =
                     matcher.args_any.is_empty() || glob::any(&matcher.args_any, target, false);
                 if matcher.redirect & class != 0 && named {
@@ -274,13 +276,14 @@ impl<'g> Walker<'g> {
         {
             return false;
         }
-        if !m.args_all.iter().all(|p| {
-            line.words_from(start)
-                .any(|a| glob::matches(p, a.text, fold))
-        }) || !m.args_none.is_empty()
-            && line
-                .words_from(start)
-                .any(|a| glob::any(&m.args_none, a.text, fold))
+        if !m
+            .args_all
+            .iter()
+            .all(|p| line.words_from(start).any(|a| p.matches(a.text, fold)))
+            || !m.args_none.is_empty()
+                && line
+                    .words_from(start)
+                    .any(|a| glob::any(&m.args_none, a.text, fold))
         {
             return false;
         }
@@ -291,7 +294,7 @@ impl<'g> Walker<'g> {
                 _ => {
                     self.work(count * 8);
                     // `/s` and `/q` are options of Windows.
-                    let windows = m.flags_any.first().is_some_and(|f| f.starts_with('/'));
+                    let windows = m.flags_any.first().is_some_and(|f| f.initials == BARE);
                     let class = |a: &Arg<'_>| {
                         if windows && a.text.starts_with('/') && a.text.len() < 4 {
                             return 0;

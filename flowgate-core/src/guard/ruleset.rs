@@ -37,6 +37,93 @@ impl<T> Default for List<T> {
     }
 }
 
+/// A pattern of one word, taken apart.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pattern {
+    /// The alternatives; `*` in one is any run of characters.
+    pub any: List<Text>,
+    /// The words that may match, as a set of [`word_bit`]s.
+    pub bits: u64,
+}
+
+impl Pattern {
+    /// Reads `delete-*|remove`.
+    pub(crate) fn new(text: &str) -> Self {
+        let may = |word: &str| {
+            if word.contains('*') {
+                u64::MAX
+            } else {
+                word_bit(word)
+            }
+        };
+        Self {
+            any: List::Owned(text.split('|').map(|t| Cow::Owned(t.to_owned())).collect()),
+            bits: text.split('|').fold(0, |set, word| set | may(word)),
+        }
+    }
+}
+
+/// An option as rules name it: any of some spellings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flag {
+    /// The spellings.
+    pub any: List<Spelling>,
+    /// How these may begin, as a set of [`initial`]s.
+    pub initials: u64,
+}
+
+/// One spelling of an option.
+#[derive(Clone, Debug)]
+pub(crate) struct Spelling {
+    /// How many dashes stand before the name; without any, the name is a pattern of a word: `/s`.
+    pub dashes: u8,
+    /// The name.
+    pub name: Text,
+    /// The value it must have, as a pattern.
+    pub value: Option<Text>,
+}
+
+impl Flag {
+    /// Reads `-X=DELETE|--request=DELETE`.
+    pub(crate) fn new(text: &str) -> Self {
+        let any: Vec<Spelling> = text.split('|').map(Spelling::new).collect();
+        let initials = any.iter().fold(0, |set, one| {
+            set | if one.dashes == 0 {
+                BARE
+            } else {
+                initial(&one.name)
+            }
+        });
+        Self {
+            any: List::Owned(any),
+            initials,
+        }
+    }
+}
+
+impl Spelling {
+    fn new(text: &str) -> Self {
+        let own = |text: &str| Cow::Owned(text.to_owned());
+        if !text.starts_with('-') {
+            return Self {
+                dashes: 0,
+                name: own(text),
+                value: None,
+            };
+        }
+        let (spelled, value) = match text.split_once('=') {
+            Some((spelled, value)) => (spelled, Some(own(value))),
+            None => (text, None),
+        };
+        let name = spelled.trim_start_matches('-');
+        Self {
+            dashes: (spelled.len() - name.len()).min(2) as u8,
+            name: own(name),
+            value,
+        }
+    }
+}
+
 /// What people read about a pack.
 #[derive(Clone, Debug)]
 pub(crate) struct Pack {
@@ -74,10 +161,18 @@ pub(crate) struct Rule {
 pub(crate) struct Tool {
     /// Options that take the next word as value.
     pub values: List<Text>,
-    /// Options or last words that make the tool only print.
-    pub inert: List<Text>,
+    /// Those of one letter, as a set of ASCII characters.
+    pub value_letters: u128,
+    /// The names of all of them, as a set of [`word_bit`]s.
+    pub value_bits: u64,
+    /// Options that make the tool only print.
+    pub inert: List<Flag>,
+    /// First words that make the tool only print.
+    pub inert_first: List<Text>,
+    /// Last words that make the tool only print.
+    pub inert_last: List<Text>,
     /// Options that make the tool only simulate.
-    pub dry_run: List<Text>,
+    pub dry_run: List<Flag>,
     /// Long options that some rule or table names: no abbreviations of others.
     pub known: List<Text>,
     /// `-destroy` is one option.
@@ -108,22 +203,20 @@ pub(crate) struct Code {
 pub(crate) struct Matcher {
     /// Index of the rule.
     pub rule: u16,
-    /// Which first words of subcommands may match, as a set of [`word_bit`]s.
-    pub first: u64,
     /// Paths of subcommand words.
-    pub subcommand: List<List<Text>>,
+    pub subcommand: List<List<Pattern>>,
     /// One of these options.
-    pub flags_any: List<Text>,
+    pub flags_any: List<Flag>,
     /// All of these options.
-    pub flags_all: List<Text>,
+    pub flags_all: List<Flag>,
     /// None of these options.
-    pub flags_none: List<Text>,
+    pub flags_none: List<Flag>,
     /// Some word matches one of these.
-    pub args_any: List<Text>,
+    pub args_any: List<Pattern>,
     /// Each of these matches some word.
-    pub args_all: List<Text>,
+    pub args_all: List<Pattern>,
     /// No word matches one of these.
-    pub args_none: List<Text>,
+    pub args_none: List<Pattern>,
     /// Fewest words.
     pub args_min: u8,
     /// Most words; 255 if any number will do.
@@ -135,15 +228,15 @@ pub(crate) struct Matcher {
     /// Kinds of SQL statement, as bits of `SqlKind`.
     pub sql: u32,
     /// HTTP methods.
-    pub method: List<Text>,
+    pub method: List<Pattern>,
     /// Globs over the address.
-    pub url: List<Text>,
+    pub url: List<Pattern>,
     /// Globs over the body.
-    pub body: List<Text>,
+    pub body: List<Pattern>,
     /// Globs over call names.
     pub call: List<Text>,
     /// Globs over lines of standard input.
-    pub stdin: List<Text>,
+    pub stdin: List<Pattern>,
     /// Built-in check.
     pub check: Text,
     /// Source of a regular expression (user packs).
@@ -157,8 +250,18 @@ pub(crate) struct Entry {
     pub name: Text,
     /// Index of its tool.
     pub tool: u16,
-    /// Indices of the matchers that apply to it.
-    pub matchers: List<u16>,
+    /// The matchers that apply to it.
+    pub matchers: List<Candidate>,
+}
+
+/// A matcher that applies to a command word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// Which first words of subcommands may match, as a set of [`word_bit`]s; for a call, which
+    /// last parts of its name.
+    pub first: u64,
+    /// Index of the matcher.
+    pub matcher: u16,
 }
 
 /// A set of packs, ready to match.
@@ -176,48 +279,74 @@ pub(crate) struct RuleSet {
     pub entries: List<Entry>,
     /// Open-addressed hash table of entry index + 1 by name; its length is a power of two.
     pub hash: List<u16>,
-    /// Entries whose name is a prefix (written with a trailing `*`).
-    pub prefixes: List<u16>,
+    /// Names that are prefixes (written with a trailing `*`), and the indices of their entries.
+    pub prefixes: List<(Text, u16)>,
+}
+
+/// A command word, and its place in tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) hash: u32,
+}
+
+impl<'t> From<&'t str> for Name<'t> {
+    fn from(text: &'t str) -> Self {
+        Self {
+            text,
+            hash: hash(text),
+        }
+    }
 }
 
 impl RuleSet {
     /// Finds what is known about a command word.
-    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+    pub(crate) fn entry<'n>(&self, name: impl Into<Name<'n>>) -> Option<&Entry> {
         if self.hash.is_empty() {
             return None;
         }
+        let Name { text, hash } = name.into();
         let mask = self.hash.len() - 1;
-        let mut slot = hash(name) as usize & mask;
+        let mut slot = hash as usize & mask;
         while self.hash[slot] != 0 {
             let entry = &self.entries[self.hash[slot] as usize - 1];
-            if entry.name == name {
+            if entry.name == text {
                 return Some(entry);
             }
             slot = (slot + 1) & mask;
         }
         self.prefixes
             .iter()
-            .map(|&i| &self.entries[i as usize])
-            .find(|e| {
-                name.strip_prefix(e.name.trim_end_matches('*'))
-                    .is_some_and(|rest| !rest.is_empty())
-            })
+            .find(|(prefix, _)| text.len() > prefix.len() && text.starts_with(&**prefix))
+            .map(|&(_, entry)| &self.entries[entry as usize])
     }
 }
 
 /// The place of a word in a set of 64 bits; words that differ only in case share it.
 pub(crate) const fn word_bit(word: &str) -> u64 {
     let bytes = word.as_bytes();
-    let mut hash: u32 = bytes.len() as u32;
-    let mut i = 0;
-    while i < bytes.len() && i < 16 {
-        hash = hash
-            .wrapping_mul(31)
-            .wrapping_add(bytes[i].to_ascii_lowercase() as u32);
-        i += 1;
+    let len = bytes.len();
+    if len == 0 {
+        return 1;
     }
-    1 << ((hash ^ (hash >> 7)) & 63)
+    let first = bytes[0].to_ascii_lowercase() as usize;
+    let middle = bytes[len / 2].to_ascii_lowercase() as usize;
+    let last = bytes[len - 1].to_ascii_lowercase() as usize;
+    1 << ((len * 13 + first * 5 + middle * 11 + last * 29) & 63)
 }
+
+/// The place of an option in a set of 64 bits, by the first letter of its name.
+pub(crate) const fn initial(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() {
+        0
+    } else {
+        1 << (bytes[0] & 63)
+    }
+}
+
+/// The place of what is spelled without dashes in a set of [`initial`]s.
+pub(crate) const BARE: u64 = 1;
 
 /// Hashes a command word (FNV-1a).
 pub(crate) const fn hash(name: &str) -> u32 {
@@ -229,4 +358,36 @@ pub(crate) const fn hash(name: &str) -> u32 {
         i += 1;
     }
     hash ^ (hash >> 15)
+}
+
+/// An open-addressed table of index + 1 by name; `SLOTS` is a power of two.
+pub(crate) const fn index<const SLOTS: usize>(names: &[&str]) -> [u16; SLOTS] {
+    let mut table = [0; SLOTS];
+    let mut i = 0;
+    while i < names.len() {
+        let mut slot = hash(names[i]) as usize % SLOTS;
+        while table[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        table[slot] = i as u16 + 1;
+        i += 1;
+    }
+    table
+}
+
+/// Finds a name in the table that [`index`] made of a list.
+pub(crate) fn position<const SLOTS: usize>(
+    table: &[u16; SLOTS],
+    names: &[&str],
+    name: Name<'_>,
+) -> Option<usize> {
+    let mut slot = name.hash as usize % SLOTS;
+    while table[slot] != 0 {
+        let at = table[slot] as usize - 1;
+        if names[at] == name.text {
+            return Some(at);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+    None
 }

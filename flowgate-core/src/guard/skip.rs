@@ -4,8 +4,7 @@
 //! end that is missing is the end of the text.
 
 use memchr::memchr;
-
-use super::small::Small;
+use smallvec::SmallVec;
 
 /// What encloses the current position.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,7 +34,7 @@ struct Frame {
 /// Finds the end of what began just before `at`: the offset after its closing character, and
 /// whether there was one.
 pub(crate) fn skip(bytes: &[u8], at: usize, nest: Nest) -> (usize, bool) {
-    let mut stack: Small<Frame, 8> = Small::new();
+    let mut stack: SmallVec<[Frame; 8]> = SmallVec::new();
     stack.push(Frame { nest, cases: 0 });
     let mut heredocs: Vec<Delimiter> = Vec::new();
     let mut i = at;

@@ -97,6 +97,21 @@ fn verb(tokens: &[Token<'_>]) -> u32 {
             return 0;
         });
     }
+    // MySQL: the logs that a replica or a restore needs.
+    let resets = ["master", "binary", "replica", "slave"]
+        .iter()
+        .any(|what| is(what));
+    if first.is("reset") && resets || first.is("purge") && (is("binary") || is("master")) {
+        return bit(SqlKind::DropOther);
+    }
+    // ClickHouse: a deletion as a change of the table.
+    if first.is("alter")
+        && let Some(at) = tokens.iter().position(|t| t.is("delete"))
+        && tokens.get(at + 1).is_none_or(|t| t.is("where"))
+        && condition_says_nothing(tokens)
+    {
+        return bit(SqlKind::DeleteAll);
+    }
     if first.is("truncate") && second.is_some() {
         return bit(SqlKind::Truncate);
     }

@@ -3,7 +3,7 @@
 //! A table, not code: `wrappers.yaml` says which options take a value, how many words to skip, and
 //! whether what follows is a command of words or one string of shell code. `build.rs` compiles it.
 
-use super::ruleset::hash;
+use super::ruleset::{Name, index, position};
 use super::walk::Arg;
 
 /// What the words after the options are.
@@ -24,14 +24,14 @@ pub(crate) enum Then {
 pub(crate) struct Exec {
     /// The command is the words that follow, behind this name.
     pub(crate) named: &'static str,
-    /// The first words must be these (`run`, `compose exec`); alternatives with `|`.
-    pub(crate) sub: &'static str,
-    /// Options that take the next word, separated by spaces.
-    pub(crate) values: &'static str,
+    /// The first words must be one of these (`run`, `compose exec`); `*` is any word.
+    pub(crate) sub: &'static [&'static [&'static str]],
+    /// Options that take the next word.
+    pub(crate) values: &'static [&'static str],
     /// Options whose value is shell code.
-    pub(crate) code: &'static str,
+    pub(crate) code: &'static [&'static str],
     /// Options with which nothing runs.
-    pub(crate) query: &'static str,
+    pub(crate) query: &'static [&'static str],
     /// Words to skip before the command.
     pub(crate) skip: u8,
     pub(crate) then: Then,
@@ -51,35 +51,15 @@ mod table {
     include!(concat!(env!("OUT_DIR"), "/wrappers.rs"));
 }
 
-use table::NAMES;
+use table::{NAMES, WAYS};
 
 const SLOTS: usize = 1024;
 
-static TABLE: [u16; SLOTS] = {
-    let mut table = [0u16; SLOTS];
-    let mut i = 0;
-    while i < NAMES.len() {
-        let mut slot = hash(NAMES[i].0) as usize % SLOTS;
-        while table[slot] != 0 {
-            slot = (slot + 1) % SLOTS;
-        }
-        table[slot] = i as u16 + 1;
-        i += 1;
-    }
-    table
-};
+static TABLE: [u16; SLOTS] = index(&NAMES);
 
 /// The ways in which a program runs others.
-pub(crate) fn ways(name: &str) -> &'static [Exec] {
-    let mut slot = hash(name) as usize % SLOTS;
-    while TABLE[slot] != 0 {
-        let (found, ways) = NAMES[TABLE[slot] as usize - 1];
-        if found == name {
-            return ways;
-        }
-        slot = (slot + 1) % SLOTS;
-    }
-    &[]
+pub(crate) fn ways(name: Name<'_>) -> &'static [Exec] {
+    position(&TABLE, &NAMES, name).map_or(&[], |at| WAYS[at])
 }
 
 /// A command found behind a wrapper.
@@ -101,17 +81,14 @@ pub(crate) enum Inner {
 
 /// Applies one way to a command line; `None` if it is not this way.
 pub(crate) fn apply(way: &Exec, args: &[Arg<'_>], mut found: impl FnMut(Inner)) -> Option<()> {
-    let has = |list: &str, option: &str| !list.is_empty() && list.split(' ').any(|o| o == option);
+    let has = |list: &[&str], option: &str| list.contains(&option);
+    let slash = way.code.iter().any(|o| o.starts_with('/'));
     let mut i = 1;
     let mut skip = way.skip;
-    let mut sub = if way.sub.is_empty() {
-        None
-    } else {
-        Some(way.sub)
-    };
+    let mut sub = Some(way.sub).filter(|paths| !paths.is_empty());
     let mut any = false;
     while let Some(word) = args.get(i).map(|a| a.text) {
-        if let Some(path) = sub {
+        if let Some(paths) = sub {
             // Options of the tool itself may stand before the subcommand.
             if word.starts_with('-') && word.len() > 1 {
                 i += if has(way.values, word) || before_sub(word) {
@@ -121,17 +98,14 @@ pub(crate) fn apply(way: &Exec, args: &[Arg<'_>], mut found: impl FnMut(Inner)) 
                 };
                 continue;
             }
-            let depth = path.split('|').find_map(|path| {
-                let count = path.split(' ').count();
-                let same = path
-                    .split(' ')
-                    .zip(&args[i..])
-                    .filter(|(p, w)| *p == w.text || *p == "*")
-                    .count()
-                    == count;
-                (same && args.len() >= i + count).then_some(count)
-            })?;
-            i += depth;
+            let fits = |path: &&&[&str]| {
+                args.len() >= i + path.len()
+                    && path
+                        .iter()
+                        .zip(&args[i..])
+                        .all(|(p, w)| *p == w.text || *p == "*")
+            };
+            i += paths.iter().find(fits)?.len();
             sub = None;
             continue;
         }
@@ -146,8 +120,7 @@ pub(crate) fn apply(way: &Exec, args: &[Arg<'_>], mut found: impl FnMut(Inner)) 
             }
             continue;
         }
-        if word.starts_with('-') && word.len() > 1 || way.code.contains('/') && has(way.code, word)
-        {
+        if word.starts_with('-') && word.len() > 1 || slash && has(way.code, word) {
             if has(way.query, word) || asks(way, word) {
                 return Some(());
             }
@@ -227,7 +200,7 @@ fn before_sub(word: &str) -> bool {
 }
 
 /// `-qc CODE`: a cluster of letters of which the last takes the code.
-fn clustered(code: &str, word: &str) -> bool {
+fn clustered(code: &[&str], word: &str) -> bool {
     let Some(letters) = word
         .strip_prefix('-')
         .filter(|l| !l.starts_with('-') && l.len() > 1)
@@ -239,7 +212,7 @@ fn clustered(code: &str, word: &str) -> bool {
     };
     last.is_ascii_alphabetic()
         && letters.chars().all(|c| c.is_ascii_alphabetic())
-        && code.split(' ').any(|o| o.len() == 2 && o.ends_with(last))
+        && code.iter().any(|o| o.len() == 2 && o.ends_with(last))
 }
 
 /// `-nl`: a cluster of letters, one of which only asks; what follows a letter with a value is its value.
@@ -247,8 +220,8 @@ fn asks(way: &Exec, word: &str) -> bool {
     if way.query.is_empty() || word.starts_with("--") {
         return false;
     }
-    let in_list = |list: &str, letter: char| {
-        list.split(' ')
+    let in_list = |list: &[&str], letter: char| {
+        list.iter()
             .any(|o| o.strip_prefix('-').is_some_and(|l| l.chars().eq([letter])))
     };
     word[1..]
@@ -258,9 +231,9 @@ fn asks(way: &Exec, word: &str) -> bool {
 }
 
 /// `-cCODE`.
-fn joined_code(code: &str, word: &str) -> Option<usize> {
+fn joined_code(code: &[&str], word: &str) -> Option<usize> {
     (word.len() > 2
         && !word.starts_with("--")
-        && code.split(' ').any(|o| o.len() == 2 && word.starts_with(o)))
+        && code.iter().any(|o| o.len() == 2 && word.starts_with(o)))
     .then_some(2)
 }

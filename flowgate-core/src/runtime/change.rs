@@ -76,6 +76,11 @@ impl ChangeFiles {
     }
 }
 
+/// Whether a change of this directory is under way, or was when a crash came.
+pub(super) fn is_under_way(runtime_dir: &Path) -> bool {
+    journal_path(runtime_dir).symlink_metadata().is_ok()
+}
+
 /// Repairs what a crash in the middle of a change has left in `runtime_dir`; `None` if nothing has.
 /// Whoever calls this holds the lock of that directory.
 ///

@@ -1,6 +1,7 @@
 //! The directory of stored credentials: written so that only their owner can read them, described
 //! without their secrets, and sealed with a key if that is wanted.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use serde_json::{Value, json};
 use super::atomic::{Access, Planned, write_all, write_new};
 use super::auth_dir::auth_dir;
 use super::regular::regular;
+use super::secrets::fetch_secret;
 use super::{Error, read_document};
 use crate::auth::{Format, Imported, Stored, describe, import};
 use crate::config::{Config, Settings};
-use crate::{Timestamp, auth};
+use crate::{Timestamp, auth, profile};
 
 /// What a sealed file says about its kind.
 const SEALED: &str = "flowgate-chacha20-poly1305";
@@ -33,6 +35,26 @@ pub struct CredentialStore {
     pub dir: PathBuf,
     /// The file of the key that new files are sealed with.
     pub key_file: Option<PathBuf>,
+    /// The key itself, where it is in no file.
+    key: Option<SealKey>,
+}
+
+/// A key that files are sealed with. `{:?}` hides it.
+#[derive(Clone, Eq, PartialEq)]
+struct SealKey([u8; KEY_LEN]);
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealKey(…)")
+    }
+}
+
+impl SealKey {
+    /// The key that a text holds.
+    fn read(text: &str) -> Option<Self> {
+        let key = BASE64_STANDARD.decode(text.trim()).ok()?;
+        key.try_into().ok().map(Self)
+    }
 }
 
 /// A stored credential and its file.
@@ -54,7 +76,34 @@ impl CredentialStore {
         Self {
             dir: auth_dir(settings),
             key_file: key_file.map(|file| PathBuf::from(file.to_string())),
+            key: None,
         }
+    }
+
+    /// The store of a resolved configuration, with the key of `auth.seal_key`: which may ask a
+    /// program for it, such as that of the keyring of the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Profile`] if the key cannot be had, or is none.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let store = Self::of(config.settings());
+        let Some(name) = &config.settings().auth.seal_key else {
+            return Ok(store);
+        };
+        let text = fetch_secret(config, name)?;
+        let key = SealKey::read(text.expose_secret());
+        let problem = || {
+            let hint =
+                "a key is 32 random bytes in base64, as `openssl rand -base64 32` makes them";
+            let message = "it holds no key that could seal".to_owned();
+            profile::CredentialProblem::new(name.to_string(), message, hint)
+        };
+        let none = || profile::Error::Credentials {
+            problems: vec![problem()],
+        };
+        let key = Some(key.ok_or_else(none)?);
+        Ok(Self { key, ..store })
     }
 
     /// A store in a directory.
@@ -62,6 +111,7 @@ impl CredentialStore {
         Self {
             dir: dir.to_owned(),
             key_file: None,
+            key: None,
         }
     }
 
@@ -72,8 +122,13 @@ impl CredentialStore {
     /// [`Error::Write`]; what was there is untouched then.
     pub fn save(&self, name: &str, content: &SecretString) -> Result<PathBuf, Error> {
         let path = self.dir.join(name);
-        let content = match &self.key_file {
-            Some(file) => seal(content.expose_secret(), &key_for_sealing(file)?, name)
+        let key = match (&self.key, &self.key_file) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(file)) => Some(key_for_sealing(file)?),
+            (None, None) => None,
+        };
+        let content = match key {
+            Some(key) => seal(content.expose_secret(), &key, name)
                 .map_err(|error| Error::write(&path, &error))?,
             None => content.expose_secret().to_owned(),
         };
@@ -98,12 +153,17 @@ impl CredentialStore {
         let bad = |reason: &str| Error::Read {
             path: path.to_owned(),
             reason: reason.to_owned(),
-            hint: "name the key it was sealed with under `auth.seal_key_file`".to_owned(),
+            hint: "name the key it was sealed with under `auth.seal_key_file` or `auth.seal_key`"
+                .to_owned(),
             environment: true,
         };
-        let file = self.key_file.as_ref().ok_or_else(|| bad("it is sealed"))?;
+        let key = match (&self.key, &self.key_file) {
+            (Some(key), _) => key.clone(),
+            (None, Some(file)) => key_of(file)?,
+            (None, None) => return Err(bad("it is sealed")),
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let opened = open(&nonce, data, &key_of(file)?, &name);
+        let opened = open(&nonce, data, &key, &name);
         opened
             .map(SecretString::from)
             .ok_or_else(|| bad("it was sealed with another key, or changed"))
@@ -237,7 +297,7 @@ fn sealed(text: &str) -> Option<([u8; NONCE_LEN], Vec<u8>)> {
 }
 
 /// Seals a text for a file of this name: under another, it does not open.
-fn seal(text: &str, key: &[u8; KEY_LEN], name: &str) -> io::Result<String> {
+fn seal(text: &str, key: &SealKey, name: &str) -> io::Result<String> {
     let mut nonce = [0; NONCE_LEN];
     getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
     let key = aead_key(key).ok_or_else(|| io::Error::other("the key is not usable"))?;
@@ -256,26 +316,21 @@ fn seal(text: &str, key: &[u8; KEY_LEN], name: &str) -> io::Result<String> {
     Ok(format!("{sealed}\n"))
 }
 
-fn open(
-    nonce: &[u8; NONCE_LEN],
-    mut data: Vec<u8>,
-    key: &[u8; KEY_LEN],
-    name: &str,
-) -> Option<String> {
+fn open(nonce: &[u8; NONCE_LEN], mut data: Vec<u8>, key: &SealKey, name: &str) -> Option<String> {
     let nonce = Nonce::assume_unique_for_key(*nonce);
     let aad = Aad::from(name.as_bytes());
     let opened = aead_key(key)?.open_in_place(nonce, aad, &mut data).ok()?;
     String::from_utf8(opened.to_vec()).ok()
 }
 
-fn aead_key(key: &[u8; KEY_LEN]) -> Option<LessSafeKey> {
-    UnboundKey::new(&CHACHA20_POLY1305, key)
+fn aead_key(key: &SealKey) -> Option<LessSafeKey> {
+    UnboundKey::new(&CHACHA20_POLY1305, &key.0)
         .ok()
         .map(LessSafeKey::new)
 }
 
 /// The key in a file; one is made if the file is not there.
-fn key_for_sealing(file: &Path) -> Result<[u8; KEY_LEN], Error> {
+fn key_for_sealing(file: &Path) -> Result<SealKey, Error> {
     if regular(file)
         .map_err(|error| Error::read(file, &error))?
         .is_none()
@@ -293,17 +348,13 @@ fn key_for_sealing(file: &Path) -> Result<[u8; KEY_LEN], Error> {
     key_of(file)
 }
 
-fn key_of(file: &Path) -> Result<[u8; KEY_LEN], Error> {
-    let text = text_of(file)?;
-    let key = BASE64_STANDARD.decode(text.trim()).ok();
-    key.and_then(|key| key.try_into().ok())
-        .ok_or_else(|| Error::Read {
-            path: file.to_owned(),
-            reason: "it holds no key".to_owned(),
-            hint: "a key is 32 random bytes in base64; take the file away to have one made"
-                .to_owned(),
-            environment: true,
-        })
+fn key_of(file: &Path) -> Result<SealKey, Error> {
+    SealKey::read(&text_of(file)?).ok_or_else(|| Error::Read {
+        path: file.to_owned(),
+        reason: "it holds no key".to_owned(),
+        hint: "a key is 32 random bytes in base64; take the file away to have one made".to_owned(),
+        environment: true,
+    })
 }
 
 impl Error {
@@ -428,6 +479,37 @@ mod tests {
                 .contains("seal_key_file")
         );
         assert!(store.list().unwrap().iter().all(|file| file.stored.sealed));
+    }
+
+    #[test]
+    fn the_key_may_come_from_a_keyring() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = |command: &str| {
+            let text = format!(
+                "paths: {{ runtime_dir: '{}/run' }}\ncredentials: {{ upstream: {{ ring: {{ command: {command} }} }} }}\nauth: {{ seal_key: ring }}",
+                dir.path().display()
+            );
+            Config::from_yaml(&text).unwrap()
+        };
+        // Whatever prints the key stands for `secret-tool lookup` or `security find-generic-password`.
+        let key = BASE64_STANDARD.encode([7; KEY_LEN]);
+        let store = CredentialStore::open(&config(&format!("[echo, {key}]"))).unwrap();
+        let content = r#"{"type": "acme", "access_token": "tok-secret"}"#;
+        let path = store.save("acme.json", &content.to_owned().into()).unwrap();
+        assert!(!fs::read_to_string(&path).unwrap().contains("tok-secret"));
+        assert_eq!(store.read(&path).unwrap().expose_secret(), content);
+        assert!(format!("{store:?}").contains("SealKey(…)"));
+
+        let other = BASE64_STANDARD.encode([8; KEY_LEN]);
+        let other = CredentialStore::open(&config(&format!("[echo, {other}]"))).unwrap();
+        assert!(other.read(&path).is_err() && other.list().unwrap()[0].stored.sealed);
+        for (command, says) in [("['false']", "ended"), ("[echo, short]", "32 random bytes")] {
+            let error = CredentialStore::open(&config(command)).unwrap_err();
+            assert!(
+                error.is_environment() && error.to_string().contains(says),
+                "{error}"
+            );
+        }
     }
 
     #[test]

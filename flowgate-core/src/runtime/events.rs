@@ -62,7 +62,18 @@ impl EventLog {
     ///
     /// [`Error::Write`] if it cannot be written; the file is as it was then.
     pub fn append(&mut self, now: Timestamp, event: Event) -> Result<Record, Error> {
-        let written = self.write(now, event);
+        let mut records = self.append_all(now, vec![event])?;
+        let nothing = || Error::write(&self.path, &io::ErrorKind::WriteZero.into());
+        records.pop().ok_or_else(nothing)
+    }
+
+    /// Writes events down that happened at the same time, next to each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] if they cannot be written.
+    pub fn append_all(&mut self, now: Timestamp, events: Vec<Event>) -> Result<Vec<Record>, Error> {
+        let written = self.write(now, &events);
         if written.is_err() {
             // Whatever is wrong with the file, it is opened anew next time.
             self.open = None;
@@ -70,30 +81,32 @@ impl EventLog {
         written.map_err(|error| Error::write(&self.path, &error))
     }
 
-    fn write(&mut self, now: Timestamp, event: Event) -> io::Result<Record> {
-        let mut open = self.locked()?;
-        let end = open.file.seek(SeekFrom::End(0))?;
-        if end != open.end {
-            // Another process has written.
-            open.seq = last_seq(&mut open.file, end)?.unwrap_or(open.seq);
+    fn write(&mut self, now: Timestamp, events: &[Event]) -> io::Result<Vec<Record>> {
+        loop {
+            let mut open = self.locked()?;
+            let end = open.file.seek(SeekFrom::End(0))?;
+            if end != open.end {
+                // Another process has written.
+                open.seq = last_seq(&mut open.file, end)?.unwrap_or(open.seq);
+            }
+            let numbered = events.iter().cloned().zip(open.seq + 1..);
+            let records: Vec<Record> = numbered.map(|(event, seq)| event.stamp(now, seq)).collect();
+            let lines: String = records.iter().map(Record::line).collect();
+            if end > 0 && end + lines.len() as u64 > self.max_bytes {
+                // Whoever makes the next file first, numbers first.
+                self.put_aside()?;
+                continue;
+            }
+            if end > 0 && !ends_with_newline(&mut open.file, end)? {
+                open.file.write_all(b"\n")?;
+            }
+            open.file.write_all(lines.as_bytes())?;
+            open.end = open.file.seek(SeekFrom::End(0))?;
+            open.seq += records.len() as u64;
+            open.file.unlock()?;
+            self.open = Some(open);
+            return Ok(records);
         }
-        let record = event.stamp(now, open.seq + 1);
-        let line = record.line();
-        let full = end > 0 && end + line.len() as u64 > self.max_bytes;
-        if full {
-            self.put_aside()?;
-            // The lock is of the file, which is another now; nobody else can have it already.
-            drop(std::mem::replace(&mut open.file, self.create()?));
-            open.file.lock()?;
-        } else if end > 0 && !ends_with_newline(&mut open.file, end)? {
-            open.file.write_all(b"\n")?;
-        }
-        open.file.write_all(line.as_bytes())?;
-        open.end = open.file.seek(SeekFrom::End(0))?;
-        open.seq = record.seq;
-        open.file.unlock()?;
-        self.open = Some(open);
-        Ok(record)
     }
 
     /// The file, locked; opened anew if another process has put it aside meanwhile.

@@ -21,6 +21,8 @@ mod credentials;
 pub mod dev_provider;
 mod doctor;
 mod events;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod guard;
 #[cfg(feature = "http")]
 mod health;
@@ -34,11 +36,13 @@ pub mod process;
 mod regular;
 mod saved_pool;
 mod secrets;
-mod services;
+#[cfg(feature = "redis")]
+pub mod shared;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::services::services;
 pub use activate::{Activation, LOCK_TIMEOUT, activate, active_profile};
 pub use atomic::{Access, Planned, write_all, write_new};
 #[cfg(feature = "http")]
@@ -62,7 +66,6 @@ pub use load::{load, read_document, resolve};
 pub use migrate::{MigratedFile, migrate_file};
 pub use saved_pool::{StateError, configured_pool, save_pool, saved_pool};
 pub use secrets::{COMMAND_TIMEOUT, fetch_secret, fetch_secrets};
-pub use services::services;
 
 use self::auth_dir::auth_dir;
 use self::regular::NotRegular;
@@ -195,6 +198,11 @@ impl Error {
     /// was asked for.
     pub fn is_environment(&self) -> bool {
         match self {
+            // A name that was mistyped is the fault of whoever asks.
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            Self::Control(process::ControlError::Refused(refusal)) => {
+                refusal.code != "supervise.unknown_service"
+            }
             #[cfg(all(feature = "process", target_os = "linux"))]
             Self::Supervise(_) | Self::Control(_) => true,
             #[cfg(feature = "http")]

@@ -3,7 +3,7 @@
 //! A driver reports what it saw, in the order in which it saw it. What belongs to a process carries
 //! the generation of that process, and what belongs to an old one changes nothing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::graph::Services;
 use super::spec::{Gen, ServiceId};
@@ -130,7 +130,8 @@ pub struct ProcessId {
 }
 
 /// A process that stands in the way.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
 pub struct Owner {
     /// Its number.
     pub pid: u32,
@@ -139,8 +140,9 @@ pub struct Owner {
 }
 
 /// Why a probe is made.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum Purpose {
     /// May others use it?
     Readiness,
@@ -175,7 +177,7 @@ pub enum PortOwner {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// With this code.
@@ -204,7 +206,7 @@ impl std::fmt::Display for ExitStatus {
 }
 
 /// Why a process could not be started.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 pub struct SpawnError {
     /// At which step.
     pub stage: SpawnStage,
@@ -217,8 +219,9 @@ pub struct SpawnError {
 }
 
 /// A step on the way to a process.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
 pub enum SpawnStage {
     /// Its variables: a file of them, a secret.
     Environment,

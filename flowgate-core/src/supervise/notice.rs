@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{ExitStatus, Owner, Purpose, SpawnError};
 use super::spec::{Gen, ServiceId};
 use super::state::{PublicState, Why};
-use crate::event::{Event, Level};
+use crate::event::{Event, Level, Record};
 
 /// Something worth knowing about a service.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Notice {
     /// The service.
     pub service: ServiceId,
@@ -23,7 +23,7 @@ pub struct Notice {
 }
 
 /// What there is to know.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// The service is new.
@@ -85,6 +85,8 @@ pub enum What {
         /// Whether that was to be.
         expected: bool,
     },
+    /// Nothing is left of its process, nor of what came from that.
+    Gone,
     /// It does not end, and is killed.
     Killing,
     /// Processes of it that are still there.
@@ -150,6 +152,7 @@ impl What {
             Self::Recovered => "service.recovered",
             Self::Stopping { .. } => "service.stopping",
             Self::Exited { .. } => "service.exited",
+            Self::Gone => "service.gone",
             Self::Killing => "service.killing",
             Self::StillThere { .. } => "service.stop_waiting",
             Self::Backoff { .. } => "service.backoff",
@@ -246,9 +249,87 @@ impl From<&Notice> for Event {
     }
 }
 
+impl Notice {
+    /// The notice that a record is of; `None` if it is of something else.
+    ///
+    /// ```
+    /// use flowgate_core::event::Event;
+    /// use flowgate_core::supervise::{Notice, What};
+    ///
+    /// let what = What::Spawned { pid: 7 };
+    /// let notice = Notice { service: "web".into(), generation: 1, what };
+    /// let record = Event::from(&notice).stamp(0, 1);
+    /// assert_eq!(Notice::of(&record), Some(notice));
+    /// ```
+    pub fn of(record: &Record) -> Option<Self> {
+        let what = match record.event.strip_prefix("service.")? {
+            "waiting" => "waiting_for",
+            "stop_waiting" => "still_there",
+            what => what,
+        };
+        let mut fields = record.data.clone();
+        let generation = fields.remove("generation")?.as_u64()?;
+        let what = match fields.is_empty() {
+            true => Value::from(what),
+            false => Value::Object(
+                [(what.to_owned(), Value::Object(fields))]
+                    .into_iter()
+                    .collect(),
+            ),
+        };
+        Some(Self {
+            service: record.subject.as_str().into(),
+            generation,
+            what: serde_json::from_value(what).ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_the_notice_that_it_was_made_of() {
+        let all = [
+            What::WaitingFor {
+                services: vec!["db".into()],
+            },
+            What::StillThere {
+                processes: vec![Owner {
+                    pid: 1,
+                    name: "x".to_owned(),
+                }],
+            },
+            What::State {
+                from: PublicState::Starting,
+                to: PublicState::Running,
+            },
+            What::ProbeFailed {
+                purpose: Purpose::Liveness,
+                why: "no".to_owned(),
+            },
+            What::CrashLoop {
+                restarts: 3,
+                retry_ms: None,
+                last_lines: Vec::new(),
+            },
+            What::Stopping { why: Why::Command },
+            What::Gone,
+            What::Recovered,
+        ];
+        for what in all {
+            let notice = Notice {
+                service: "web".into(),
+                generation: 3,
+                what,
+            };
+            let record = Event::from(&notice).stamp(0, 1);
+            assert_eq!(Notice::of(&record), Some(notice));
+        }
+        let other = Event::new("profile.switched", Level::Info, "cost").stamp(0, 1);
+        assert_eq!(Notice::of(&other), None);
+    }
 
     #[test]
     fn a_notice_is_an_event_with_its_fields() {

@@ -1,13 +1,15 @@
 //! Where a service stands.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Millis;
 use super::event::{ExitStatus, Owner, ProcessId, SpawnError};
 use super::spec::{Gen, ServiceId};
 
 /// Where a service stands, as people and programs are told.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicState {
     /// It has no process and shall have none.
@@ -114,7 +116,7 @@ pub enum Gate {
 }
 
 /// Why a process is stopped.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// Somebody asked for it.
@@ -210,6 +212,8 @@ pub struct ServiceStatus {
     pub restarts: u64,
     /// How its last process ended.
     pub last_exit: Option<ExitStatus>,
+    /// Whether it ended with success, if it has ended and is not started again.
+    pub completed: Option<bool>,
     /// What went wrong last, in words.
     pub last_error: Option<String>,
     /// The process that is to replace this one, or that this one replaced.

@@ -130,13 +130,19 @@ impl Run {
                 }
                 if *why != Why::Concurrency {
                     let mut later = self.pool.clone();
-                    let next = later.pick(
-                        *until,
-                        &Request {
-                            since: Some(self.now),
-                            ..*request
-                        },
-                    );
+                    let request = Request {
+                        since: Some(self.now),
+                        ..*request
+                    };
+                    let next = match later.pick(*until, &request) {
+                        // The warm account, whose provider let nobody through before, is worth
+                        // the rest of the patience.
+                        Pick::Wait {
+                            until,
+                            why: Why::Affinity,
+                        } => later.pick(until, &request),
+                        next => next,
+                    };
                     assert!(
                         matches!(next, Pick::Use(_)),
                         "{answer:?} then {next:?} {before:?}"

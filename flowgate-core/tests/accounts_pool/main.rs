@@ -8,6 +8,9 @@
 
 mod agreement;
 mod invariants;
+#[path = "../shared/log.rs"]
+mod log;
 mod model;
+mod peers;
 mod scenarios;
 mod script;

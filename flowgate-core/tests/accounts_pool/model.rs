@@ -309,7 +309,13 @@ impl Model {
                 break;
             }
         }
-        self.provider = Provider::default();
+        // Trust comes back in at most three steps, one for each success.
+        if self.provider.level > 1 {
+            self.provider.level = self.provider.level.min(3) - 1;
+            self.provider.probe = None;
+        } else {
+            self.provider = Provider::default();
+        }
     }
 
     pub(crate) fn report(&mut self, now: u64, id: u64, answer: Option<Classification>) {

@@ -29,6 +29,13 @@ A pool decides which account sends the next request, and learns from the answers
     >>> with pool.lease(model="gpt-5") as lease:
     ...     lease.report(429, {"retry-after": "20"})
     <flowgate.PoolVerdict rate account='a' action=next>
+
+A supervisor keeps services up::
+
+    with flowgate.Supervisor({"web": ["python3", "-m", "http.server"]}, runtime_dir=".run") as s:
+        s.start()
+        for event in s.events():
+            print(event.service, event.event)
 """
 
 from ._flowgate import (
@@ -58,8 +65,21 @@ from .exceptions import (
     GuardError,
     NoAccount,
     ProfileError,
+    SuperviseError,
+    SuperviseTimeout,
 )
 from .guard import Guard
+from .supervisor import (
+    Applied,
+    AsyncSupervisor,
+    PlanStep,
+    Service,
+    ServiceEvent,
+    ServiceEvents,
+    ServiceStatus,
+    Supervisor,
+    SupervisorClient,
+)
 from .values import (
     Activation,
     Change,
@@ -78,6 +98,8 @@ __all__ = [
     "Account",
     "AccountsError",
     "Activation",
+    "Applied",
+    "AsyncSupervisor",
     "Attempts",
     "Candidate",
     "Change",
@@ -98,13 +120,22 @@ __all__ = [
     "NoAccount",
     "Origin",
     "PackInfo",
+    "PlanStep",
     "Pool",
     "PoolVerdict",
     "Profile",
     "ProfileError",
     "Related",
     "RuleInfo",
+    "Service",
+    "ServiceEvent",
+    "ServiceEvents",
+    "ServiceStatus",
     "State",
+    "SuperviseError",
+    "SuperviseTimeout",
+    "Supervisor",
+    "SupervisorClient",
     "Verdict",
     "__version__",
     "activate",

@@ -1,7 +1,9 @@
 """Native half of the `flowgate` package."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, disjoint_base
@@ -30,6 +32,9 @@ __all__ = [
     "migrate",
     "resolve_path",
 ]
+
+if sys.platform == "linux":
+    __all__ += ["_Events", "_Supervisor"]
 
 STARTER: Final[str]
 __version__: Final[str]
@@ -392,6 +397,65 @@ class _Retries:
 
     def __new__(cls, begun: int, deadline: int | None) -> _Retries:
         """Create and return a new object.  See help(type) for accurate signature."""
+
+if sys.platform == "linux":
+    @final
+    class _Supervisor:
+        """A supervisor of this process, or the way to one of another."""
+
+        @staticmethod
+        def of_services(
+            services: Mapping[str, Any],
+            dir: str | os.PathLike[str],
+            program: str | os.PathLike[str],
+        ) -> _Supervisor:
+            """Starts a supervisor of services, as ``services`` of a configuration has them."""
+
+        @staticmethod
+        def of_config(config: Config, program: str | os.PathLike[str]) -> _Supervisor:
+            """Starts the supervisor of a configuration."""
+
+        @staticmethod
+        def connect(dir: str | os.PathLike[str]) -> _Supervisor:
+            """The way to the supervisor of a runtime directory."""
+
+        @property
+        def dir(self) -> Path:
+            """Where it keeps what it needs."""
+
+        def ask(
+            self,
+            request: str,
+            timeout: float | None,
+            answer: Callable[[str | None, BaseException | None], object],
+        ) -> None:
+            """Asks, in JSON; ``answer`` is called with a text in JSON, or with nothing and an exception."""
+
+        def replace(
+            self,
+            services: Mapping[str, Any],
+            answer: Callable[[str | None, BaseException | None], object],
+        ) -> None:
+            """Makes the services be these."""
+
+        def at_end(self, answer: Callable[[str | None, BaseException | None], object]) -> None:
+            """Calls ``answer`` when the supervisor has ended."""
+
+        def follow(self) -> _Events:
+            """What happens from now on."""
+
+        def log_file(self, service: str) -> Path:
+            """The file that the output of a service goes to."""
+
+        def close(self) -> None:
+            """Ends it. A supervisor of this process brings everything down first."""
+
+    @final
+    class _Events:
+        """What happens, one event at a time."""
+
+        def next(self, answer: Callable[[str | None, BaseException | None], object]) -> None:
+            """Calls ``answer`` with the next event in JSON, or with nothing when there will be none."""
 
 def classify(
     provider: str = "",

@@ -325,7 +325,7 @@ class Lease:
             hopeless = left is not None and pause is not None and pause > left
             if pause is None or (left is not None and left <= 0):
                 raise NoAccount(why, until)
-            if hopeless and why not in ("concurrency", "affinity"):
+            if hopeless and why not in ("concurrency", "probe", "affinity"):
                 raise NoAccount(why, until)
             yield min(pause, _LONGEST_PAUSE if left is None else left, _LONGEST_PAUSE)
 

@@ -112,3 +112,11 @@ class NoAccount(FlowgateError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.why, self.until), self.__dict__
+
+
+class SuperviseError(FlowgateError, RuntimeError):
+    """A supervisor cannot be started or asked: ``"supervise.locked"``, ``"control.not_running"`` …"""
+
+
+class SuperviseTimeout(SuperviseError, TimeoutError):
+    """A supervisor did not answer in time: ``"control.timeout"``. What was asked goes on."""

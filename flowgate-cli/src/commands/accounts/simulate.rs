@@ -1,6 +1,6 @@
 //! `flowgate accounts simulate`: how policies fare against a provider.
 
-use flowgate_core::accounts::simulate::{Policy, SCENARIOS, Scenario, Summary, run};
+use flowgate_core::accounts::simulate::{Policy, SCENARIOS, Scenario, Summary, run_with};
 use serde_json::{Value, json};
 
 use crate::args::SimulateArgs;
@@ -21,7 +21,7 @@ pub(super) fn simulate(args: &SimulateArgs, output: &mut Output) -> Result {
         }
         for policy in &policies {
             for seed in &args.seed {
-                let summary = run(&scenario, *policy, *seed);
+                let summary = run_with(&scenario, *policy, args.settings, *seed);
                 if output.is_json() {
                     rows.push(row(&scenario, *policy, *seed, &summary));
                 } else {

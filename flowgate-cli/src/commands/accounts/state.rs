@@ -314,6 +314,7 @@ fn reason(candidate: &Candidate, now: Timestamp) -> String {
             None => "it has too many requests under way".to_owned(),
         },
         Some(Why::Provider) => "its provider is overloaded".to_owned(),
+        Some(Why::Probe) => "a request finds out whether it is back".to_owned(),
         Some(other) => word(other),
     };
     match candidate.until {

@@ -107,6 +107,37 @@ impl Breaker {
         };
     }
 
+    /// Closes it as another process did.
+    pub(super) fn close_at(&mut self, level: u8) {
+        self.level = level;
+        self.close();
+    }
+
+    /// Another process has seen its backoff grow so far.
+    pub(super) fn learn(&mut self, level: u8) {
+        self.level = self.level.max(level);
+    }
+
+    /// Another process saw it fail, which outdates what was admitted here before.
+    pub(super) fn failed_elsewhere(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// Another process tries, until then at most. Zero: none does any more.
+    pub(super) fn probed_elsewhere(&mut self, now: Timestamp, until: Timestamp, of: &Settings) {
+        self.probe = until;
+        if until > 0 && self.until > now {
+            // A canary went: the next is due when it would be here.
+            let admitted = until.saturating_sub(of.probe_lease_ms);
+            self.canary = admitted.saturating_add(of.canary_ms);
+        }
+    }
+
+    /// How many steps the backoff has grown.
+    pub(super) const fn level(&self) -> u8 {
+        self.level
+    }
+
     /// Closes it for good: what was admitted before does not count any more.
     pub(super) fn renew(&mut self, epoch: u64) {
         *self = Self {

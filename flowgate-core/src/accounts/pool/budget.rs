@@ -253,6 +253,25 @@ impl Budget {
         .collect()
     }
 
+    /// What its buckets hold when full, where that is known: of requests and of tokens.
+    pub(super) fn caps(&self) -> [Option<f64>; 2] {
+        [self.requests, self.tokens].map(|b| b.known().then_some(f64::from(b.cap)))
+    }
+
+    /// How much they refill in a millisecond.
+    pub(super) fn rates(&self) -> [f64; 2] {
+        [self.requests, self.tokens].map(|bucket| f64::from(bucket.rate))
+    }
+
+    /// What they refill in so many milliseconds, one request and `tokens` at least.
+    pub(super) fn slices(&self, ms: u64, tokens: f64) -> [Option<f64>; 2] {
+        let slice = |bucket: Bucket, least: f64| {
+            let slice = (f64::from(bucket.rate) * ms as f64).max(least);
+            bucket.known().then_some(slice.min(f64::from(bucket.cap)))
+        };
+        [slice(self.requests, 1.0), slice(self.tokens, tokens)]
+    }
+
     /// Whether all numbers are numbers, as they always are unless somebody changed a snapshot.
     pub(super) fn is_sane(&self) -> bool {
         let buckets = [self.requests, self.tokens];
@@ -301,10 +320,10 @@ impl Budget {
         }
     }
 
-    /// A guess grows by a twentieth in a second, and is given up when it holds nobody back.
+    /// A guess grows by an eightieth in a second, and is given up when it holds nobody back.
     fn grow(&mut self, passed: f64) {
         let bucket = &mut self.requests;
-        let grown = f64::from(bucket.rate) * (1.0 + (passed / 20_000.0).min(2.0));
+        let grown = f64::from(bucket.rate) * (1.0 + (passed / 80_000.0).min(2.0));
         bucket.rate = grown as f32;
         bucket.cap = bucket.cap.max((grown * GUESS_BURST_MS) as f32);
         if bucket.rate >= self.guess_ends {

@@ -144,7 +144,17 @@ impl Pool {
         }
         let apart = self.provider_wait(account, now);
         let tokens = self.expected_tokens(model, request.tokens, false);
-        match self.gate(index, model, tokens, now) {
+        let gate = self.gate(index, model, tokens, now);
+        if self.is_probed(index, model, now)
+            && matches!(gate, Gate::Open | Gate::Until(_, Why::Cooldown))
+        {
+            let own = match gate {
+                Gate::Until(until, _) => Some(until),
+                _ => None,
+            };
+            return (Standing::Waiting, Some(Why::Probe), own.max(apart));
+        }
+        match gate {
             Gate::Never(why) => (Standing::Excluded, Some(why), None),
             Gate::Busy => (Standing::Busy, Some(Why::Concurrency), None),
             Gate::Until(until, why) => match apart {

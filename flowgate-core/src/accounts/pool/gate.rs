@@ -5,6 +5,8 @@
 //! tokens, is asked when an account has been found.
 
 use super::account::{Account, ModelState, NONE};
+use super::breaker::Breaker;
+use super::peers::{Subject, subject_of};
 use super::pick::Why;
 use super::{Pool, Tier};
 use crate::Timestamp;
@@ -103,14 +105,15 @@ impl Pool {
 
     /// Whether the account itself can serve, whatever the request is.
     #[inline]
-    pub(super) fn gate_account(&self, account: &Account, now: Timestamp) -> Gate {
+    pub(super) fn gate_account(&self, index: u32, now: Timestamp) -> Gate {
+        let account = &self.accounts[index as usize];
         if !account.serves() {
             return Gate::Never(Why::Unavailable);
         }
         if account.inflight >= account.capacity() {
             return Gate::Busy;
         }
-        let cooled = account.breaker.blocked(now, &self.settings);
+        let cooled = self.blocked(&account.breaker, index, 0, now);
         match cooled.max(account.ramped(now, &self.settings)) {
             Some(until) => Gate::Until(until, Why::Cooldown),
             None => Gate::Open,
@@ -121,7 +124,7 @@ impl Pool {
     /// not asked.
     pub(super) fn gate(&self, index: u32, model: u32, tokens: u32, now: Timestamp) -> Gate {
         let account = &self.accounts[index as usize];
-        let first = self.gate_account(account, now);
+        let first = self.gate_account(index, now);
         if matches!(first, Gate::Never(_)) {
             return first;
         }
@@ -136,7 +139,7 @@ impl Pool {
             _ => None,
         };
         let state = self.model_state(index, model);
-        let scoped = state.and_then(|state| state.breaker.blocked(now, &self.settings));
+        let scoped = state.and_then(|state| self.blocked(&state.breaker, index, model, now));
         let spent = self.spent(account, tokens, now);
         match (cooled.max(scoped), spent) {
             (None, None) => Gate::Open,
@@ -157,7 +160,26 @@ impl Pool {
             return None;
         }
         let budget = self.budgets.get(account.budget as usize)?;
-        budget.wait(now, tokens)
+        let wait = budget.wait(now, tokens);
+        match self.is_shared() {
+            false => wait,
+            true => wait.max(self.starves(account.budget, budget, tokens, now)),
+        }
+    }
+
+    /// Whether an account waits for nothing but a request that finds out whether it, or its provider,
+    /// is back.
+    pub(super) fn is_probed(&self, index: u32, model: u32, now: Timestamp) -> bool {
+        let account = &self.accounts[index as usize];
+        let scoped = self.model_state(index, model).map(|state| &state.breaker);
+        let provider = &self.providers[account.provider as usize].breaker;
+        let own = [Some(&account.breaker), scoped].into_iter().flatten();
+        let rests = |breaker: &super::breaker::Breaker| breaker.until > now;
+        let waits =
+            |breaker: &super::breaker::Breaker| breaker.blocked(now, &self.settings).is_some();
+        !own.clone().any(rests)
+            && provider.until() <= now
+            && (own.clone().any(waits) || provider.blocked(now).is_some())
     }
 
     /// Whether an account never serves a model.
@@ -168,23 +190,51 @@ impl Pool {
 
     /// When the provider of an account lets a request through, if not now.
     pub(super) fn provider_wait(&self, account: &Account, now: Timestamp) -> Option<Timestamp> {
-        self.providers[account.provider as usize]
-            .breaker
-            .blocked(now)
+        self.provider_blocked(account.provider, now)
+    }
+
+    /// When a provider lets a request through, if not now.
+    fn provider_blocked(&self, number: u16, now: Timestamp) -> Option<Timestamp> {
+        let breaker = &self.providers[number as usize].breaker;
+        let blocked = breaker.blocked(now);
+        if blocked.is_some() || !self.is_shared() || !breaker.tries(now) {
+            return blocked;
+        }
+        self.awaits(Subject::Provider(number), now)
+    }
+
+    /// When a breaker lets a request through, if not now: by itself, or because another process of
+    /// those that share the pool is to be the one that tries.
+    #[inline]
+    fn blocked(
+        &self,
+        breaker: &Breaker,
+        index: u32,
+        model: u32,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let blocked = breaker.blocked(now, &self.settings);
+        if blocked.is_some() || !self.is_shared() || !breaker.tries(now, &self.settings) {
+            return blocked;
+        }
+        self.awaits(subject_of(self.slot(index), model), now)
     }
 
     /// Corrects what the sets say about an account.
     pub(super) fn look(&mut self, index: u32, now: Timestamp) {
         self.waiting.forget();
+        let mut gate = self.gate_account(index, now);
         let account = &self.accounts[index as usize];
         let tier = account.tier;
-        let mut gate = self.gate_account(account, now);
         if gate == Gate::Open
             && let Some(until) = self.spent(account, 0, now)
         {
             gate = Gate::Until(until, Why::Budget);
         }
         self.put_ready(tier, index, gate == Gate::Open);
+        if self.is_shared() && self.waits_for_driver(index, gate, now) {
+            return;
+        }
         if let Gate::Until(until, _) = gate {
             let account = &mut self.accounts[index as usize];
             if until < account.timer {
@@ -192,6 +242,22 @@ impl Pool {
                 self.timers.add((until, index, 0));
             }
         }
+    }
+
+    /// Whether only an answer of the driver is missing: no time will change that.
+    fn waits_for_driver(&mut self, index: u32, gate: Gate, now: Timestamp) -> bool {
+        let slot = self.slot(index);
+        let account = &self.accounts[index as usize];
+        let until = |why| matches!(gate, Gate::Until(_, of) if of == why);
+        let cooled = account.breaker.blocked(now, &self.settings);
+        let ramped = account.ramped(now, &self.settings);
+        let awaits = until(Why::Cooldown) && cooled.is_none() && ramped.is_none();
+        let budget = self.budgets.get(account.budget as usize);
+        let spent = budget.and_then(|budget| budget.wait(now, 0));
+        let starves = until(Why::Budget) && spent.is_none();
+        self.set_awaiting(Subject::Account(slot), awaits);
+        self.set_starved(slot, starves);
+        awaits || starves
     }
 
     #[inline]
@@ -218,11 +284,19 @@ impl Pool {
         }
         let state = self.find_state(index, model);
         let breaker = state.map(|state| self.states[state as usize].breaker);
-        let until = breaker.and_then(|breaker| breaker.blocked(now, &self.settings));
+        let until = breaker.and_then(|breaker| self.blocked(&breaker, index, model, now));
         let blocked = until.is_some() || self.refuses(index, model);
         let sets = &mut self.models[model as usize];
         sets.blocked.put(index, blocked);
         sets.stateful.put(index, state.is_some());
+        if self.is_shared() {
+            let own = breaker.and_then(|breaker| breaker.blocked(now, &self.settings));
+            let awaits = until.is_some() && own.is_none();
+            self.set_awaiting(subject_of(self.slot(index), model), awaits);
+            if awaits {
+                return;
+            }
+        }
         if let (Some(until), Some(state)) = (until, state) {
             let state = &mut self.states[state as usize];
             if until < state.timer {
@@ -311,11 +385,15 @@ impl Pool {
     pub(super) fn look_at_providers(&mut self, now: Timestamp) {
         self.apart.clear();
         self.apart_until = Timestamp::MAX;
-        for provider in &self.providers {
-            if let Some(until) = provider.breaker.blocked(now) {
+        for number in 0..self.providers.len() as u16 {
+            let blocked = self.provider_blocked(number, now);
+            let provider = &self.providers[number as usize];
+            let awaits = blocked.is_some() && provider.breaker.blocked(now).is_none();
+            if let Some(until) = blocked {
                 self.apart.extend(&provider.members);
                 self.apart_until = self.apart_until.min(until);
             }
+            self.set_awaiting(Subject::Provider(number), awaits);
         }
     }
 }

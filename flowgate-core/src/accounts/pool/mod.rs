@@ -13,6 +13,7 @@ mod explain;
 mod gate;
 mod lists;
 mod names;
+mod peers;
 mod permits;
 mod pick;
 mod provider;
@@ -23,6 +24,7 @@ mod retry;
 mod sessions;
 mod settings;
 mod shared;
+mod slices;
 mod snapshot;
 mod strategy;
 mod timers;
@@ -31,13 +33,15 @@ mod view;
 pub use account::{AccountSpec, Lifecycle, Slot};
 pub use event::{Event, EventKind};
 pub use explain::{Candidate, Left, Standing};
+pub use peers::{Ask, Subject};
 pub use permits::Permit;
 pub use pick::{Model, Pick, Request, Why};
 pub use refresh::{RefreshLease, Refreshed};
 pub use report::{Outcome, Verdict};
 pub use retry::{Attempt, Step};
 pub use settings::{Affinity, Backoff, ProviderSettings, Ramp, Retry, Settings, Strategy};
-pub use shared::SharedPool;
+pub use shared::{PoolGuard, SharedPool};
+pub use slices::{Share, Slice, SliceWanted};
 pub use snapshot::{PoolState, SnapshotError};
 pub use view::{AccountState, AccountView, ModelView, Remaining, WindowLeft};
 
@@ -47,6 +51,7 @@ use budget::Budget;
 use event::Events;
 use lists::ModelLists;
 use names::Names;
+use peers::Peers;
 use permits::Permits;
 use provider::Provider;
 use sessions::Sessions;
@@ -104,6 +109,8 @@ pub struct Pool {
     /// What nobody can serve now, while nothing changes.
     waiting: pick::Waiting,
     events: Events,
+    /// What is needed to share what is learned with other processes.
+    peers: Option<Box<Peers>>,
 }
 
 /// The accounts of one tier that can serve, as far as that does not depend on the request.
@@ -169,6 +176,7 @@ impl Pool {
             apart_until: Timestamp::MAX,
             waiting: pick::Waiting::default(),
             events: Events::default(),
+            peers: None,
             settings,
         };
         pool.model("");
@@ -206,9 +214,13 @@ impl Pool {
             };
         }
         self.describe(index, spec);
+        if new {
+            self.ask_for_all();
+        }
         if self.cold[place].revision != spec.revision {
             self.cold[place].revision = spec.revision;
             self.revive(index, now);
+            self.ask_for_all();
         }
         self.look(index, now);
         self.slot(index)
@@ -306,6 +318,7 @@ impl Pool {
         };
         self.cold[index as usize] = Cold::default();
         self.refreshing.remove(&index);
+        self.forget_peers(slot);
         self.ids.remove(index);
         true
     }
@@ -333,16 +346,20 @@ impl Pool {
     }
 
     fn revive(&mut self, index: u32, now: Timestamp) {
+        let slot = self.slot(index);
         let account = &mut self.accounts[index as usize];
         account.lifecycle = Lifecycle::Active;
         account.breaker = breaker::Breaker::default();
         account.learned_cap = 0;
         account.ramp_from = 0;
         self.refreshing.remove(&index);
+        self.ended_here(Subject::Account(slot), now);
+        self.ended_here(Subject::Credential(slot), now);
         while self.accounts[index as usize].scopes != NONE {
             let state = self.accounts[index as usize].scopes;
             let model = self.states[state as usize].model;
             self.drop_state(index, model);
+            self.ended_here(Subject::Model(slot, Model(model)), now);
             self.look_at_model(index, model, now);
         }
     }

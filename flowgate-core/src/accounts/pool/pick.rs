@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::Pool;
 use super::account::{NONE, Slot};
 use super::gate::Gate;
+use super::peers::Subject;
 use super::permits::{Permit, Underway};
 use super::strategy::Candidates;
 use crate::Timestamp;
 
 /// A model, as [`Pool::model`] numbers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Model(pub(super) u32);
 
 impl Model {
@@ -81,6 +84,9 @@ pub enum Why {
     Concurrency,
     /// The provider is overloaded.
     Provider,
+    /// Another request finds out whether the account, or its provider, is back: that may be known
+    /// at any time.
+    Probe,
     /// The account that is warm for this session can serve soon.
     Affinity,
 }
@@ -130,6 +136,7 @@ impl Pool {
             self.look_at_providers(now);
         }
         let cold = self.expected_tokens(model, request.tokens, false);
+        self.ask_around(model, cold, request.exclude, now);
         let session = request.session.filter(|_| self.settings.affinity.enabled);
         if let Some(session) = session
             && let Some((place, index)) = self.sessions.get(session, model, now)
@@ -173,6 +180,63 @@ impl Pool {
             warm: false,
         };
         Pick::Use(self.take(index, model, expected, request.tokens, now))
+    }
+
+    /// Why nobody can serve a request, if nobody can.
+    pub fn nobody_can(&mut self, now: Timestamp, request: &Request<'_>) -> Option<Pick> {
+        let now = self.advance(now);
+        let model = request.model.0;
+        if model as usize >= self.models.len() {
+            let why = Why::NoneMatch;
+            return Some(Pick::None { why });
+        }
+        if now >= self.apart_until {
+            self.look_at_providers(now);
+        }
+        let tokens = self.expected_tokens(model, request.tokens, false);
+        if self.choose(model, tokens, request.exclude, now).is_some() {
+            return None;
+        }
+        Some(self.nobody(model, tokens, request.exclude, now))
+    }
+
+    /// The same for one account, which somebody else has chosen: whether it can serve.
+    pub fn pick_account(&mut self, now: Timestamp, slot: Slot, request: &Request<'_>) -> Pick {
+        let now = self.advance(now);
+        let model = request.model.0;
+        let excluded = request.exclude.contains(&slot) || !self.holds(slot);
+        if excluded || model as usize >= self.models.len() {
+            let why = Why::NoneMatch;
+            return Pick::None { why };
+        }
+        let tokens = self.expected_tokens(model, request.tokens, false);
+        let apart = self.provider_wait(&self.accounts[slot.index as usize], now);
+        if let Some(until) = apart {
+            self.ask_for_provider(slot.index, now);
+            let why = Why::Provider;
+            return Pick::Wait { until, why };
+        }
+        match self.gate(slot.index, model, tokens, now) {
+            Gate::Open => {}
+            Gate::Until(until, why) => {
+                self.ask_for_slice(slot.index, tokens, now);
+                return Pick::Wait { until, why };
+            }
+            Gate::Busy => {
+                let (until, why) = (self.lease_end(&[], now), Why::Concurrency);
+                return Pick::Wait { until, why };
+            }
+            Gate::Never(why) => return Pick::None { why },
+        }
+        if let Some(session) = request.session.filter(|_| self.settings.affinity.enabled) {
+            let until = now.saturating_add(self.settings.affinity.ttl_ms);
+            self.sessions.bind(session, model, slot.index, until);
+        }
+        let expected = Expected {
+            tokens,
+            warm: false,
+        };
+        Pick::Use(self.take(slot.index, model, expected, request.tokens, now))
     }
 
     /// How many tokens to expect where the caller estimates that many.
@@ -280,18 +344,24 @@ impl Pool {
             }
             None => super::budget::Mark::default(),
         };
+        self.use_allowance(slot, budget, [1.0, f64::from(tokens)], now);
         let settings = self.settings;
         let state = self.model_state_mut(index, model);
         let model_probe = state.is_some_and(|state| state.breaker.admit(now, &settings));
+        if probe {
+            self.use_grant(Subject::Account(slot), now);
+        }
         if probe || full || ramping || spent {
             self.look(index, now);
         }
         if model_probe {
+            self.use_grant(Subject::Model(slot, Model(model)), now);
             self.look_at_model(index, model, now);
         }
         if provider_probe {
-            self.apart_until = 0;
-            self.waiting.forget();
+            let provider = self.accounts[place].provider;
+            self.use_grant(Subject::Provider(provider), now);
+            self.provider_changed();
         }
         let id = self.permits.issue(Underway {
             slot,
@@ -331,6 +401,9 @@ impl Pool {
             }
             let gate = self.gate(index, model, tokens, now);
             let apart = self.provider_wait(account, now);
+            if matches!(gate, Gate::Until(_, Why::Budget)) {
+                self.ask_for_slice(index, tokens, now);
+            }
             let (until, why) = match gate {
                 Gate::Never(why) => {
                     worst = if worst == Why::NoneMatch { worst } else { why };
@@ -349,6 +422,9 @@ impl Pool {
                     None => continue,
                 },
             };
+            let probed =
+                matches!(why, Why::Cooldown | Why::Provider) && self.is_probed(index, model, now);
+            let why = if probed { Why::Probe } else { why };
             if soonest.is_none_or(|(sooner, _)| until < sooner) {
                 soonest = Some((until, why));
             }

@@ -26,6 +26,9 @@ pub(super) struct Provider {
     pub(super) cooled: Bitset,
 }
 
+/// How many successes it takes at most until it is trusted again.
+const STEPS_BACK: u8 = 3;
+
 impl ProviderBreaker {
     /// When the next request may go, if not now.
     #[inline]
@@ -34,6 +37,11 @@ impl ProviderBreaker {
             return Some(self.until);
         }
         (self.level > 0 && self.probe > now).then_some(self.probe)
+    }
+
+    /// Whether it is left alone, or not trusted yet.
+    pub(super) const fn is_open(&self) -> bool {
+        self.level > 0
     }
 
     /// A request goes. Answers whether it is the probe.
@@ -52,8 +60,18 @@ impl ProviderBreaker {
         }
     }
 
-    /// It serves. Answers whether it was thought not to.
+    /// Whether there is something that a success ends.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.level > 0 || !self.seen.is_empty()
+    }
+
+    /// It serves. Answers whether it is trusted again: each success takes back one step, so that what
+    /// waits does not come back all at once, and one that got through by luck is not taken for all.
     pub(super) fn close(&mut self) -> bool {
+        if self.level > 1 {
+            (self.level, self.probe) = (self.level.min(STEPS_BACK) - 1, 0);
+            return false;
+        }
         let was_open = self.level > 0;
         (self.until, self.level, self.probe) = (0, 0, 0);
         self.seen.clear();
@@ -85,8 +103,120 @@ impl ProviderBreaker {
         true
     }
 
+    /// Another process has seen that it is overloaded.
+    pub(super) fn learn(&mut self, until: Timestamp, level: u8) {
+        self.until = self.until.max(until);
+        self.level = self.level.max(level);
+    }
+
+    /// Another process tries, until then at most.
+    pub(super) fn probed_elsewhere(&mut self, until: Timestamp) {
+        self.probe = until;
+    }
+
+    /// How many steps its backoff has grown. Zero: it serves.
+    pub(super) const fn level(&self) -> u8 {
+        self.level
+    }
+
+    /// Whether the next request is a probe.
+    pub(super) fn tries(&self, now: Timestamp) -> bool {
+        self.level > 0 && self.blocked(now).is_none()
+    }
+
     /// Until when it is left alone.
     pub(super) fn until(&self) -> Timestamp {
         self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{
+        AccountSpec, Action, Class, Classification, Outcome, Permit, Pick, Pool, Request, Scope,
+        Settings, Why,
+    };
+
+    const OVERLOADED: Classification = Classification {
+        class: Class::Overloaded,
+        scope: Scope::Provider,
+        action: Action::Next,
+        cooldown_ms: None,
+    };
+
+    fn pool() -> Pool {
+        let mut pool = Pool::new(Settings {
+            jitter: false,
+            ..Settings::default()
+        });
+        for id in ["a", "b", "c"] {
+            pool.upsert(&AccountSpec::new(id, "x"), 0);
+        }
+        pool
+    }
+
+    fn permit(pool: &mut Pool, now: Timestamp) -> Permit {
+        match pool.pick(now, &Request::default()) {
+            Pick::Use(permit) => permit,
+            other => panic!("somebody serves: {other:?}"),
+        }
+    }
+
+    fn waits(pool: &mut Pool, now: Timestamp) -> Why {
+        match pool.pick(now, &Request::default()) {
+            Pick::Wait { why, .. } => why,
+            other => panic!("nobody serves: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn it_comes_back_one_request_at_a_time_until_enough_were_served() {
+        let mut pool = pool();
+        let mut now = 0;
+        // Ten requests were under way when it began.
+        let underway: Vec<Permit> = (0..10).map(|_| permit(&mut pool, now)).collect();
+        for failed in underway {
+            pool.report(now, failed, &Outcome::from(OVERLOADED));
+        }
+        assert_eq!(waits(&mut pool, now), Why::Provider);
+        for _ in 0..6 {
+            now += 4_000;
+            let probe = permit(&mut pool, now);
+            assert!(probe.is_probe());
+            pool.report(now, probe, &Outcome::from(OVERLOADED));
+        }
+        now += 4_000;
+        for _ in 0..STEPS_BACK {
+            let probe = permit(&mut pool, now);
+            assert!(probe.is_probe());
+            // Who waits knows that it may be over at any time.
+            assert_eq!(waits(&mut pool, now), Why::Probe);
+            pool.report(now, probe, &Outcome::ok(None));
+        }
+        let free: Vec<Permit> = (0..10).map(|_| permit(&mut pool, now)).collect();
+        assert!(free.iter().all(|permit| !permit.is_probe()));
+    }
+
+    #[test]
+    fn one_that_got_through_by_luck_changes_little() {
+        let mut pool = pool();
+        for _ in 0..2 {
+            let failed = [permit(&mut pool, 0), permit(&mut pool, 0)];
+            for failed in failed {
+                pool.report(0, failed, &Outcome::from(OVERLOADED));
+            }
+            if waits(&mut pool, 0) == Why::Provider {
+                break;
+            }
+        }
+        let probe = permit(&mut pool, 600);
+        pool.report(600, probe, &Outcome::from(OVERLOADED));
+        let lucky = permit(&mut pool, 1_700);
+        pool.report(1_700, lucky, &Outcome::ok(None));
+        let next = permit(&mut pool, 1_700);
+        assert!(next.is_probe());
+        pool.report(1_700, next, &Outcome::from(OVERLOADED));
+        assert_eq!(waits(&mut pool, 1_700), Why::Provider);
     }
 }

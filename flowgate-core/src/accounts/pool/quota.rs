@@ -5,6 +5,7 @@ use super::Pool;
 use super::account::{NONE, Slot};
 use super::breaker::Failure;
 use super::event::EventKind;
+use super::peers::{Subject, subject_of};
 use super::permits::Underway;
 use super::pick::Model;
 use super::report::Outcome;
@@ -29,8 +30,8 @@ impl Pool {
         let spent = whole().filter(|window| window.rejected || window.used >= 1.0);
         let resets = spent.filter_map(|window| window.resets_at);
         match resets.max() {
-            Some(until) if until > now => {
-                self.rest(slot, 0, until, Class::Quota, now);
+            Some(until) if until > now && self.rest(slot, 0, until, Class::Quota, now) => {
+                self.failed_here(Subject::Account(slot), now);
             }
             Some(_) => {}
             None if whole().next().is_some() => self.quota_is_back(slot, now),
@@ -56,11 +57,15 @@ impl Pool {
         if until <= now || !known || !self.holds(slot) {
             return false;
         }
-        self.rest(slot, model.0, until, class, now)
+        let rests = self.rest(slot, model.0, until, class, now);
+        if rests {
+            self.failed_here(subject_of(slot, model.0), now);
+        }
+        rests
     }
 
     /// An account, or one model of it, rests until then, if it does not rest longer.
-    fn rest(
+    pub(super) fn rest(
         &mut self,
         slot: Slot,
         model: u32,
@@ -91,15 +96,15 @@ impl Pool {
             _ => self.look_at_model(index, model, now),
         }
         let model = (model != 0).then_some(model);
-        self.events.add(
-            now,
-            EventKind::Cooled {
+        if until > now {
+            let cooled = EventKind::Cooled {
                 slot,
                 model,
                 class,
                 until,
-            },
-        );
+            };
+            self.events.add(now, cooled);
+        }
         true
     }
 
@@ -107,13 +112,14 @@ impl Pool {
         let breaker = &mut self.accounts[slot.index as usize].breaker;
         if breaker.reason == Some(Class::Quota) && breaker.until > now {
             breaker.close();
+            self.ended_here(Subject::Account(slot), now);
             self.events
                 .add(now, EventKind::Recovered { slot, model: None });
         }
     }
 
     /// Corrects the sets for an account and for those that share its budget.
-    fn look_at_all(&mut self, index: u32, now: Timestamp) {
+    pub(super) fn look_at_all(&mut self, index: u32, now: Timestamp) {
         let group = self.accounts[index as usize].group as usize;
         let Some(members) = self.groups.get(group).map(|group| group.members.len()) else {
             return self.look(index, now);
@@ -138,7 +144,8 @@ impl Pool {
         budget.anchor(now, underway.at, underway.charged, view);
         let is_spent = budget.wait(now, 0).is_some();
         self.waiting.forget();
-        if was_spent || is_spent {
+        self.anchored(underway.slot, place as u32, now);
+        if was_spent || is_spent || !known {
             self.look_at_all(index, now);
         }
     }
@@ -177,6 +184,8 @@ impl Pool {
             budget.refund(now, underway.charged, requests, tokens);
             let is_spent = budget.wait(now, 0).is_some();
             self.waiting.forget();
+            let place = self.accounts[underway.slot.index as usize].budget;
+            self.use_allowance(underway.slot, place, [-requests, -tokens], now);
             if was_spent || is_spent {
                 self.look_at_all(underway.slot.index, now);
             }

@@ -3,6 +3,7 @@
 use super::Pool;
 use super::account::{Lifecycle, Slot};
 use super::event::EventKind;
+use super::peers::Subject;
 use super::permits::Underway;
 use crate::Timestamp;
 
@@ -82,6 +83,16 @@ impl Pool {
     }
 
     fn credential_is_new(&mut self, slot: Slot, now: Timestamp) {
+        self.ended_here(Subject::Credential(slot), now);
+        let reason = self.accounts[slot.index as usize].breaker.reason;
+        if reason == Some(super::super::Class::Auth) {
+            self.ended_here(Subject::Account(slot), now);
+        }
+        self.renew_credential(slot, now);
+    }
+
+    /// There is a new credential, of this process or of another.
+    pub(super) fn renew_credential(&mut self, slot: Slot, now: Timestamp) {
         let account = &mut self.accounts[slot.index as usize];
         account.lifecycle = Lifecycle::Active;
         if account.breaker.reason == Some(super::super::Class::Auth) {
@@ -106,15 +117,18 @@ impl Pool {
         let account = &mut self.accounts[slot.index as usize];
         if account.lifecycle == Lifecycle::Active {
             account.lifecycle = Lifecycle::NeedsRefresh;
+            self.failed_here(Subject::Credential(slot), now);
             self.events.add(now, EventKind::NeedsRefresh { slot });
         }
     }
 
     /// A request was served, so the credential is good.
-    pub(super) fn trust_again(&mut self, index: u32, now: Timestamp) {
+    pub(super) fn trust_again(&mut self, underway: &Underway, now: Timestamp) {
+        let index = underway.slot.index;
         let account = &mut self.accounts[index as usize];
         if account.lifecycle == Lifecycle::NeedsRefresh {
             account.lifecycle = Lifecycle::Active;
+            self.ended_here(Subject::Credential(underway.slot), underway.at);
             self.look(index, now);
         }
     }

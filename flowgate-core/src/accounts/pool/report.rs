@@ -8,6 +8,7 @@ use super::account::{Lifecycle, Slot};
 use super::breaker::Failure;
 use super::event::EventKind;
 use super::names::mix;
+use super::peers::{Subject, subject_of};
 use super::permits::{Permit, Underway};
 use super::settings::Backoff;
 use crate::Timestamp;
@@ -198,23 +199,26 @@ impl Pool {
         if underway.probe {
             let account = &mut self.accounts[index as usize];
             account.breaker.release(underway.at, &settings);
+            self.probe_done(Subject::Account(underway.slot), underway.at);
             self.look(index, now);
         }
         if underway.model_probe {
             if let Some(state) = self.model_state_mut(index, underway.model) {
                 state.breaker.release(underway.at, &settings);
             }
+            self.probe_done(subject_of(underway.slot, underway.model), underway.at);
             self.look_at_model(index, underway.model, now);
         }
         if underway.provider_probe {
             let provider = self.accounts[index as usize].provider;
             let breaker = &mut self.providers[provider as usize].breaker;
             breaker.release(underway.at, settings.probe_lease_ms);
+            self.probe_done(Subject::Provider(provider), underway.at);
             self.provider_changed();
         }
     }
 
-    fn provider_changed(&mut self) {
+    pub(super) fn provider_changed(&mut self) {
         self.apart_until = 0;
         self.waiting.forget();
     }
@@ -253,22 +257,42 @@ impl Pool {
         let stale = account.breaker.outdates(underway.epoch);
         let provider = account.provider;
         if !account.breaker.is_clean() {
+            let level = account.breaker.level();
             let recovered = account.breaker.succeed(underway.epoch);
+            let calmer = account.breaker.level() < level;
             if recovered {
                 account.ramp_from = now.max(1);
+            }
+            if recovered || calmer {
+                self.ended_here(Subject::Account(slot), underway.at);
+            }
+            if recovered {
                 self.events
                     .add(now, EventKind::Recovered { slot, model: None });
             }
             self.look(index, now);
         }
         if !stale {
-            self.trust_again(index, now);
+            self.trust_again(underway, now);
         }
         self.served_model(underway, now);
         self.unlearn_cap(index, now);
-        if self.providers[provider as usize].breaker.close() {
+        self.served_provider(provider, now);
+    }
+
+    fn served_provider(&mut self, provider: u16, now: Timestamp) {
+        let breaker = &mut self.providers[provider as usize].breaker;
+        let (was_doubted, was_open) = (breaker.is_doubted(), breaker.is_open());
+        let is_closed = breaker.close();
+        let is_trusted = !breaker.is_doubted();
+        if was_open {
             self.provider_changed();
+        }
+        if is_closed {
             self.events.add(now, EventKind::ProviderClosed { provider });
+        }
+        if was_doubted && is_trusted && self.is_shared() {
+            self.ended_here(Subject::Provider(provider), now);
         }
     }
 
@@ -277,11 +301,16 @@ impl Pool {
         let Some(state) = self.model_state_mut(index, model) else {
             return;
         };
+        let level = state.breaker.level();
         let recovered = state.breaker.succeed(underway.epoch);
+        let calmer = state.breaker.level() < level;
         if state.breaker.is_clean() {
             self.drop_state(index, model);
         }
         self.look_at_model(index, model, now);
+        if recovered || calmer {
+            self.ended_here(subject_of(underway.slot, model), underway.at);
+        }
         if recovered {
             let (slot, model) = (underway.slot, Some(model));
             self.events.add(now, EventKind::Recovered { slot, model });
@@ -298,7 +327,7 @@ impl Pool {
     ) {
         if answer.class == Class::Overloaded
             && answer.scope == Scope::Provider
-            && let Some(until) = self.overloaded(underway, now)
+            && let Some(until) = self.overloaded(underway.slot.index, now)
         {
             verdict.until = Some(until);
             return;
@@ -364,6 +393,7 @@ impl Pool {
             let provider = self.accounts[index as usize].provider;
             self.providers[provider as usize].cooled.put(index, true);
         }
+        self.failed_here(subject_of(underway.slot, model), now);
         let (slot, model) = (underway.slot, (model != 0).then_some(model));
         let class = answer.class;
         self.events.add(
@@ -407,8 +437,7 @@ impl Pool {
 
     /// An account heard that the provider is overloaded. Answers until when all leave it alone, if
     /// they do.
-    fn overloaded(&mut self, underway: &Underway, now: Timestamp) -> Option<Timestamp> {
-        let index = underway.slot.index;
+    pub(super) fn overloaded(&mut self, index: u32, now: Timestamp) -> Option<Timestamp> {
         let number = self.accounts[index as usize].provider;
         let enough = self.settings.provider.min_accounts as usize;
         let members = self.providers[number as usize].members.iter();
@@ -431,6 +460,7 @@ impl Pool {
         }
         self.provider_changed();
         if until != before {
+            self.failed_here(Subject::Provider(number), now);
             let provider = number;
             self.events
                 .add(now, EventKind::ProviderOpened { provider, until });
@@ -439,10 +469,12 @@ impl Pool {
     }
 
     /// It was the provider, not the account.
-    fn lift_overload(&mut self, index: u32, now: Timestamp) {
+    pub(super) fn lift_overload(&mut self, index: u32, now: Timestamp) {
+        let slot = self.slot(index);
         let account = &mut self.accounts[index as usize];
         if account.breaker.reason == Some(Class::Overloaded) {
             account.breaker.close();
+            self.ended_here(Subject::Account(slot), now);
             self.look(index, now);
         }
         let mut place = self.accounts[index as usize].scopes;
@@ -450,6 +482,7 @@ impl Pool {
             let (model, next) = (state.model, state.next);
             if state.breaker.reason == Some(Class::Overloaded) {
                 state.breaker.close();
+                self.ended_here(subject_of(slot, model), now);
                 self.look_at_model(index, model, now);
             }
             place = next;
@@ -458,6 +491,12 @@ impl Pool {
 
     /// The credential is gone for good.
     pub(super) fn kill(&mut self, slot: Slot, now: Timestamp) {
+        self.failed_here(Subject::Credential(slot), now);
+        self.bury(slot, now);
+    }
+
+    /// The credential is gone, as this process or another has seen.
+    pub(super) fn bury(&mut self, slot: Slot, now: Timestamp) {
         self.accounts[slot.index as usize].lifecycle = Lifecycle::Dead;
         self.refreshing.remove(&slot.index);
         self.look(slot.index, now);

@@ -90,6 +90,8 @@ pub(super) struct Memory {
     /// How far each account is ahead of its share, and who is in the round.
     pub(super) ahead: Vec<i64>,
     in_round: Bitset,
+    /// Differs between processes that share a pool; zero: it is not shared.
+    salt: u64,
 }
 
 impl Memory {
@@ -98,6 +100,25 @@ impl Memory {
             random: mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)),
             ..Self::default()
         }
+    }
+
+    /// Processes that share a pool do not all begin with the same account.
+    pub(super) fn set_salt(&mut self, salt: u64) {
+        self.salt = salt;
+        self.cursor = (mix(salt) >> 40) as u32;
+    }
+
+    pub(super) const fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Who comes first of those between whom nothing else decides.
+    #[inline]
+    fn toss(salt: u64, index: u32) -> u64 {
+        if salt == 0 {
+            return 0;
+        }
+        mix(salt ^ u64::from(index))
     }
 
     /// An account is gone.
@@ -142,15 +163,19 @@ impl Memory {
         }
         let pool = candidates.pool;
         let account = |index: u32| &pool.accounts[index as usize];
+        let salt = self.salt;
         match by {
             Strategy::FillFirst => candidates.next(0),
             Strategy::RoundRobin => self.in_turn(candidates),
             Strategy::Weighted => self.in_proportion(candidates),
             Strategy::LeastInflight => self.least(candidates, |index| {
                 let account = account(index);
-                (u64::from(account.inflight), account.last_used)
+                let toss = Self::toss(salt, index);
+                (u64::from(account.inflight), account.last_used, toss)
             }),
-            Strategy::Lru => self.least(candidates, |index| (account(index).last_used, 0)),
+            Strategy::Lru => self.least(candidates, |index| {
+                (account(index).last_used, Self::toss(salt, index))
+            }),
             Strategy::DrainSoonest => self.least(candidates, |index| {
                 let budget = pool.budgets.get(account(index).budget as usize);
                 let reset = budget.and_then(|budget| budget.soonest_reset(candidates.now));
@@ -159,7 +184,8 @@ impl Memory {
             Strategy::Auto => self.least(candidates, |index| {
                 let pressure = pool.pressure(index, candidates.tokens, candidates.now);
                 // In millionths, and never below zero.
-                (((pressure + 2.0) * 1e6) as u64, account(index).last_used)
+                let pressure = ((pressure + 2.0) * 1e6) as u64;
+                (pressure, account(index).last_used, Self::toss(salt, index))
             }),
         }
     }

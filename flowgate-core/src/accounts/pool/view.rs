@@ -155,6 +155,7 @@ impl Pool {
             (_, Standing::Busy, _) => AccountState::Busy,
             (_, _, Some(Why::Budget)) => AccountState::Spent,
             (_, _, Some(Why::Provider)) => AccountState::Overloaded,
+            (_, _, Some(Why::Probe)) => AccountState::Probing,
             (_, Standing::Waiting | Standing::Excluded, _) => AccountState::Cooling,
         };
         (state, until)

@@ -22,6 +22,8 @@ mod random;
 mod scenario;
 mod world;
 
+use super::Settings;
+
 pub use policy::Policy;
 pub use scenario::{Fleet, Outages, SCENARIOS, Scenario, Window};
 pub use world::Summary;
@@ -30,5 +32,11 @@ pub use world::Summary;
 ///
 /// * `seed`: where all chance comes from: arrivals, contexts, outages, what others use.
 pub fn run(scenario: &Scenario, policy: Policy, seed: u64) -> Summary {
-    world::World::new(scenario, policy, seed).run()
+    run_with(scenario, policy, Settings::default(), seed)
+}
+
+/// [`run`] with a pool that is set otherwise. What is no pool does not look at the settings.
+pub fn run_with(scenario: &Scenario, policy: Policy, settings: Settings, seed: u64) -> Summary {
+    let settings = Settings { seed, ..settings };
+    world::World::new(scenario, policy, settings).run()
 }

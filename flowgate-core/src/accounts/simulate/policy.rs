@@ -16,7 +16,7 @@ use crate::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// The pool of this library, as it is set by default.
+    /// The pool of this library, as it is set.
     Auto,
     /// In turn.
     RoundRobin,
@@ -102,11 +102,8 @@ const SIMPLE_REST_MS: u64 = 1_000;
 const SIMPLE_LONGEST_MS: u64 = 60_000;
 
 impl Decider {
-    pub(super) fn new(policy: Policy, accounts: usize, seed: u64) -> Self {
-        let mut pool = Pool::new(Settings {
-            seed,
-            ..Settings::default()
-        });
+    pub(super) fn new(policy: Policy, accounts: usize, settings: Settings) -> Self {
+        let mut pool = Pool::new(settings);
         for number in 0..accounts {
             pool.upsert(
                 &AccountSpec::new(format!("account-{number}"), "provider"),
@@ -119,7 +116,7 @@ impl Decider {
             accounts: vec![Simple::default(); accounts],
             sessions: BTreeMap::new(),
             last: accounts - 1,
-            random: Random::new(seed, 4),
+            random: Random::new(settings.seed, 4),
         }
     }
 
@@ -165,8 +162,9 @@ impl Decider {
                 sent.permit = Some(permit);
                 Decision::Use(sent.account)
             }
+            // Whoever waits is woken when something is reported.
             Pick::Wait {
-                why: Why::Concurrency,
+                why: Why::Concurrency | Why::Probe,
                 ..
             } => Decision::Busy,
             Pick::Wait { until, .. } => Decision::Wait(until),

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
-use super::super::Class;
+use super::super::{Class, Settings};
 use super::policy::{Decider, Decision, Next, Policy, Sent};
 use super::provider::{Asked, Provider, Reply};
 use super::random::Random;
@@ -108,11 +108,12 @@ const BEGIN: f64 = 0.12;
 const LOOK_AGAIN_MS: u64 = 100;
 
 impl<'a> World<'a> {
-    pub(super) fn new(scenario: &'a Scenario, policy: Policy, seed: u64) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, policy: Policy, settings: Settings) -> Self {
+        let seed = settings.seed;
         let mut world = Self {
             scenario,
             provider: Provider::new(scenario, seed),
-            decider: Decider::new(policy, scenario.fleet.accounts, seed),
+            decider: Decider::new(policy, scenario.fleet.accounts, settings),
             events: BinaryHeap::new(),
             order: 0,
             sessions: Vec::new(),

@@ -95,8 +95,12 @@ impl Lexer<'_> {
                 && self.is(&[Perl, Php])
                 && self.peek(2).is_ascii_alphabetic() =>
             {
-                self.at += 1;
+                self.at += 2;
                 self.name();
+                // It belongs to what the call before it gives.
+                if let Some(Token::Name(name)) = self.out.last_mut() {
+                    name.insert(0, '.');
+                }
             }
             _ => {
                 self.out.push(Token::Mark(byte));

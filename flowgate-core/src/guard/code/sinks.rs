@@ -188,8 +188,10 @@ fn ruby(name: &str, last: &str) -> Option<Sink> {
 fn other(name: &str, last: &str) -> Option<Sink> {
     Some(match last {
         "system" | "system2" | "shell" | "cmd" | "run" | "Command" | "CommandContext"
-        | "execute" | "spawn" | "pipeline" => Sink::Command,
-        "RemoveAll" | "rm_rf" | "rm_rf!" | "deleteDir" | "deleteDirectory" => Sink::DeleteTree,
+        | "execute" | "spawn" | "pipeline" | "exec" => Sink::Command,
+        "RemoveAll" | "rm_rf" | "rm_rf!" | "deleteDir" | "deleteDirectory" | "removeItem" => {
+            Sink::DeleteTree
+        }
         "unlink" | "rm" => Sink::DeleteMaybeTree,
         "Remove" | "rm!" if name != last => Sink::DeleteFile,
         "remove" if name == "file.remove" => Sink::DeleteFile,

@@ -1,6 +1,7 @@
 //! Programs that run a command for each of many things: `xargs`, `parallel`, `find`, `fd`.
 
 use super::{Search, base_name};
+use crate::guard::checks;
 use crate::guard::format::ClassDef;
 use crate::guard::path;
 use crate::guard::value::{Flow, Producer, UNKNOWN_TEXT};
@@ -62,7 +63,8 @@ impl Walker<'_> {
             Flow::Literal(text) if !from_file => Some(self.input_words(text, replace.is_some())),
             _ => None,
         };
-        if given.is_none()
+        let listed = |words: &Vec<String>| words.iter().any(|word| self.loses(word));
+        if given.as_ref().is_none_or(listed)
             && matches!(base_name(rest[0].text), "rm" | "unlink" | "shred")
             && !rest.iter().any(|a| recurses(a.text))
         {
@@ -103,6 +105,12 @@ impl Walker<'_> {
                 self.run(&words, &inner)
             }
         }
+    }
+
+    /// Whether a pattern stands for files of the project that nothing makes again.
+    fn loses(&self, word: &str) -> bool {
+        let class = path::classify(word, &self.state, self.context, self.remote);
+        word.contains('*') && class & path::bit(ClassDef::Project) != 0 && !checks::is_litter(word)
     }
 
     pub(in crate::guard) fn input_words(&self, text: &str, lines: bool) -> Vec<String> {

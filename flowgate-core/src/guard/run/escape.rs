@@ -2,7 +2,7 @@
 
 use super::join;
 use crate::guard::format::Language;
-use crate::guard::value::Flow;
+use crate::guard::value::{Flow, UNKNOWN_TEXT};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
 
 impl Walker<'_> {
@@ -58,6 +58,8 @@ impl Walker<'_> {
                         .or_else(|| line.strip_prefix("r !"))
                     {
                         self.code_word(&args[index], text.len() - bang.len());
+                    } else if let Some(rest) = line.strip_prefix("call delete(") {
+                        self.vim_delete(rest, args[index].span);
                     } else if line.starts_with("call system(") || line.starts_with("echo system(") {
                         self.language(
                             Language::Javascript,
@@ -65,6 +67,13 @@ impl Walker<'_> {
                             Origin::at(args[index].span, None),
                             args[index].span,
                         );
+                    }
+                }
+            }
+            "emacs" | "emacsclient" => {
+                for pair in args.windows(2) {
+                    if matches!(pair[0].text, "--eval" | "-eval" | "-e" | "--execute") {
+                        self.emacs(&pair[1]);
                     }
                 }
             }
@@ -86,6 +95,14 @@ impl Walker<'_> {
                     if let Some(at) = text.find("do shell script \"") {
                         let code = text[at + 17..].split('"').next().unwrap_or_default();
                         self.nested(code, Origin::at(pair[1].span, None), Flow::Nothing, false);
+                    }
+                }
+            }
+            "screen" => {
+                for words in args.windows(3) {
+                    if words[0].text == "-X" && matches!(words[1].text, "stuff" | "exec") {
+                        let line = words[2].text.trim_end_matches("\\n").trim_end_matches("^M");
+                        self.nested(line, Origin::at(words[2].span, None), Flow::Nothing, false);
                     }
                 }
             }
@@ -157,6 +174,36 @@ impl Walker<'_> {
         }
     }
 
+    /// `delete('PATH', 'rf')` of Vim.
+    fn vim_delete(&mut self, arguments: &str, span: (u32, u32)) {
+        let mut words = arguments.split(['"', '\'']).skip(1).step_by(2);
+        let path = words.next().unwrap_or(UNKNOWN_TEXT);
+        let flags = words.next().unwrap_or_default();
+        let option = if flags.contains('r') { "-rf" } else { "-f" };
+        self.run_call(&["rm", option, "--", path], span);
+    }
+
+    /// Lisp of Emacs: what runs a shell or deletes a tree.
+    fn emacs(&mut self, code: &Arg<'_>) {
+        let mut rest = code.text;
+        while let Some(at) = rest.find('(') {
+            rest = &rest[at + 1..];
+            let name = rest.split([' ', ')', '(']).next().unwrap_or_default();
+            let text = rest.split('"').nth(1).unwrap_or(UNKNOWN_TEXT);
+            match name {
+                "shell-command"
+                | "call-process-shell-command"
+                | "shell-command-to-string"
+                | "async-shell-command" => {
+                    self.nested(text, Origin::at(code.span, None), Flow::Nothing, false);
+                }
+                "delete-directory" => self.run_call(&["rm", "-rf", "--", text], code.span),
+                "delete-file" => self.run_call(&["rm", "-f", "--", text], code.span),
+                _ => {}
+            }
+        }
+    }
+
     /// `sed '1e command'`, `s/…/…/e`, `w file`.
     pub(in crate::guard) fn sed(&mut self, args: &[Arg<'_>]) {
         let mut script_next = !args.iter().any(|a| {
@@ -180,6 +227,17 @@ impl Walker<'_> {
             {
                 self.code_word(arg, arg.text.len() - code.len());
             }
+        }
+    }
+
+    /// Tcl on standard input. Its commands are words as those of a shell are; `exec` runs others,
+    /// and `file delete` is its `rm`.
+    pub(crate) fn tcl(&mut self, io: &Io<'_>) {
+        if let Flow::Literal(code) = io.stdin {
+            let code = code
+                .replace("file delete -force", "rm -rf")
+                .replace("file delete", "rm");
+            self.nested(&code, Origin::at(io.span, None), Flow::Nothing, false);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Interpreters of other languages: code in options, on standard input, in scripts.
 
 use crate::guard::format::Language;
-use crate::guard::value::{Flow, Producer};
+use crate::guard::value::{Flow, Producer, UNKNOWN};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
 
 impl Walker<'_> {
@@ -158,6 +158,9 @@ impl Walker<'_> {
     /// Program text in a word, from an offset on.
     pub(in crate::guard) fn code_of(&mut self, language: Language, arg: &Arg<'_>, offset: usize) {
         let code = arg.text.get(offset..).unwrap_or_default();
+        if code.contains(UNKNOWN) {
+            self.hidden_code(arg.span);
+        }
         let origin = self.origin_of(arg.span, code);
         self.language(language, code, origin, arg.span);
     }

@@ -14,10 +14,11 @@ pub(crate) use names::base_name;
 pub(crate) use search::Search;
 
 use crate::guard::path;
+use crate::guard::ruleset::Name;
 use crate::guard::value::{Flow, Producer, UNKNOWN};
 use crate::guard::walk::{Arg, Args, DEPTH, Io, Walker};
 use crate::guard::wrap::{self, Exec, Inner};
-use names::{READERS, interpreter, unversioned};
+use names::{Kind, READERS, interpreter, kind, unversioned};
 
 impl Walker<'_> {
     /// Runs a command of words; gives what it writes, if somebody wants to know.
@@ -34,7 +35,7 @@ impl Walker<'_> {
             return Flow::Unknown(Producer::Other);
         }
         if self.trace.is_some() {
-            let text = join(args);
+            let text = quoted(args);
             self.step(io.span, || format!("command: {text}"));
         }
         if first.text.contains(UNKNOWN) {
@@ -47,47 +48,40 @@ impl Walker<'_> {
     }
 
     fn dispatch(&mut self, args: &[Arg<'_>], io: &Io<'_>) -> Flow {
-        let name = base_name(args[0].text);
-        match name {
-            // The cheap and frequent ones first.
-            "git" if args.get(1).is_some_and(|a| a.text == "--") => {
+        let name = Name::from(base_name(args[0].text));
+        match kind(name) {
+            Kind::Plain if name.text.eq_ignore_ascii_case("remove-item") => {
+                let code = join(args);
+                self.powershell(&code, io.span);
+            }
+            Kind::Plain | Kind::Packager => {}
+            Kind::Git if args.get(1).is_some_and(|a| a.text == "--") => {
                 // git skips a `--` before its subcommand.
                 let mut rest = Args::new();
                 rest.push(args[0]);
                 args[2..].iter().for_each(|&a| rest.push(a));
                 return self.run(&rest, io);
             }
-            "git" => self.git(args, io),
-            "echo" | "printf" | "cat" | "ls" | "grep" | "cd" | "rg" | "head" | "tail" | "wc"
-            | "sort" | "tee" => return self.text_tool(name, args, io),
-            "bash" | "sh" | "zsh" | "dash" | "ksh" | "ash" | "rbash" | "mksh" | "fish" | "yash" => {
-                return self.elsewhere(|walker| walker.shell(args, io));
-            }
-            "eval" => return self.joined(args, 1, io, false),
-            "env" => return self.env(args, io),
-            "source" | "." => return self.source(args, io),
-            "trap" => {
+            Kind::Git => self.git(args, io),
+            Kind::Text => return self.text_tool(name, args, io),
+            Kind::Shell => return self.elsewhere(|walker| walker.shell(args, io)),
+            Kind::Eval => return self.joined(args, 1, io, false),
+            Kind::Env => return self.env(args, io),
+            Kind::Source => return self.source(args, io),
+            Kind::Trap => {
                 if args.len() > 2 && !args[1].text.starts_with('-') {
                     self.code_word(&args[1], 0);
                 }
                 return Flow::Nothing;
             }
-            "xargs" | "gxargs" => return self.xargs(args, io),
-            "parallel" => return self.parallel(args, io),
-            "find" | "gfind" => return self.find(args, io),
-            "fd" | "fdfind" => self.fd(args, io),
-            "sed" | "gsed" | "tar" | "gtar" | "bsdtar" | "rsync" | "vim" | "vi" | "nvim" | "ex"
-            | "view" | "gdb" | "osascript" | "expect" | "crontab" | "capsh" | "zip" | "scp"
-            | "sftp" | "make" | "man" | "less" | "svn" | "hg" | "go" => {
-                self.escape(name, args, io);
-            }
-            "curl" | "wget" => self.downloads(&args[1..], name == "wget"),
-            "powershell" | "pwsh" | "cmd" => self.windows_shell(name, args, io),
-            _ if name.len() == 11 && name.eq_ignore_ascii_case("remove-item") => {
-                let code = join(args);
-                self.powershell(&code, io.span);
-            }
-            _ => {}
+            Kind::Xargs => return self.xargs(args, io),
+            Kind::Parallel => return self.parallel(args, io),
+            Kind::Find => return self.find(args, io),
+            Kind::Fd => self.fd(args, io),
+            Kind::Tcl => self.tcl(io),
+            Kind::Escape => self.escape(name.text, args, io),
+            Kind::Downloader => self.downloads(&args[1..], name.text == "wget"),
+            Kind::WindowsShell => self.windows_shell(name.text, args, io),
         }
         let ways = wrap::ways(name);
         if !ways.is_empty()
@@ -98,22 +92,25 @@ impl Walker<'_> {
             }
             return flow;
         }
-        if matches!(name, "yarn" | "pnpm" | "bun") {
+        if kind(name) == Kind::Packager {
             self.local_binary(args, io);
         }
-        if let Some(language) = interpreter(name).or_else(|| interpreter(unversioned(name))) {
-            return self.interpreter(language, unversioned(name), args, io);
+        let stem = unversioned(name.text);
+        let versioned = stem.len() < name.text.len();
+        let named = versioned.then(|| interpreter(stem.into())).flatten();
+        if let Some(language) = interpreter(name).or(named) {
+            return self.interpreter(language, stem, args, io);
         }
         self.written_script(args, io);
         self.apply(name, args, io);
-        if name.ends_with(|c: char| c.is_ascii_digit()) {
-            self.apply(unversioned(name), args, io);
+        if versioned {
+            self.apply(stem, args, io);
         }
         if ways.is_empty() {
             self.behind_unknown(name, args, io);
         }
         if io.wanted {
-            self.output(name, args, io)
+            self.output(name.text, args, io)
         } else {
             Flow::Unknown(Producer::Other)
         }
@@ -179,7 +176,7 @@ impl Walker<'_> {
     }
 
     /// A program that the guard does not know may run its words: look where a command could stand.
-    fn behind_unknown(&mut self, name: &str, args: &[Arg<'_>], io: &Io<'_>) {
+    fn behind_unknown(&mut self, name: Name<'_>, args: &[Arg<'_>], io: &Io<'_>) {
         let at = match args.iter().position(|a| a.text == "--") {
             Some(dashes) => dashes + 1,
             None => 1,
@@ -201,7 +198,7 @@ impl Walker<'_> {
                 | "terraform"
                 | "docker"
         );
-        if dangerous && !self.guard.knows(name) && !READERS.contains(&name) {
+        if dangerous && !self.guard.knows(name) && !READERS.contains(&name.text) {
             self.run(&args[at..], io);
         }
     }
@@ -230,6 +227,21 @@ pub(crate) fn join(args: &[Arg<'_>]) -> String {
         out.push_str(arg.text);
     }
     out
+}
+
+/// Joins words as a shell would print them: with quotes around what needs them.
+fn quoted(args: &[Arg<'_>]) -> String {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,~*?[]{}^".contains(&b) || b >= 0x80;
+    let word = |arg: &Arg<'_>| {
+        let known = |b: u8| plain(b) || b == UNKNOWN as u8;
+        if !arg.text.is_empty() && arg.text.bytes().all(known) {
+            arg.text.to_owned()
+        } else {
+            format!("'{}'", arg.text.replace('\'', "'\\''"))
+        }
+    };
+    args.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a text is known in full.

@@ -1,33 +1,35 @@
 //! Names of programs that [`dispatch`](super) treats alike.
 
 use crate::guard::format::Language;
+use crate::guard::ruleset::{Name, index, position};
 
 /// The name of a command: without directory, version (`prisma@5`), `.exe` and the like.
 pub(crate) fn base_name(word: &str) -> &str {
     let bytes = word.as_bytes();
-    let start = memchr::memrchr2(b'/', b'\\', bytes).map_or(0, |n| n + 1);
-    let end = match memchr::memchr(b'@', &bytes[start..]) {
-        Some(n) if n > 0 => start + n,
-        _ => bytes.len(),
-    };
-    let name = &word[start..end];
-    let Some(at) = name.len().checked_sub(4).filter(|&at| at > 0) else {
-        return name;
-    };
-    if name.as_bytes()[at] != b'.' {
-        return name;
+    let (mut start, mut at, mut dot) = (0, None, None);
+    for (i, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'/' | b'\\' => (start, at, dot) = (i + 1, None, None),
+            b'@' if i > start && at.is_none() => at = Some(i),
+            b'.' if at.is_none() => dot = Some(i),
+            _ => {}
+        }
     }
-    match name.split_at_checked(at) {
-        Some((stem, ending))
-            if [".exe", ".cmd", ".bat", ".com"]
+    let end = at.unwrap_or(bytes.len());
+    let name = &word[start..end];
+    match dot.filter(|&dot| dot > start && end - dot == 4) {
+        Some(dot)
+            if ENDINGS
                 .iter()
-                .any(|e| ending.eq_ignore_ascii_case(e)) =>
+                .any(|e| word[dot..end].eq_ignore_ascii_case(e)) =>
         {
-            stem
+            &word[start..dot]
         }
         _ => name,
     }
 }
+
+const ENDINGS: [&str; 4] = [".exe", ".cmd", ".bat", ".com"];
 
 /// `python3.11` is `python`.
 pub(super) fn unversioned(name: &str) -> &str {
@@ -228,18 +230,164 @@ pub(super) const PACKAGE_VERBS: &[&str] = &[
     "x",
 ];
 
-pub(super) fn interpreter(name: &str) -> Option<Language> {
-    Some(match name {
-        "python" | "python2" | "python3" | "pypy" | "pypy3" | "ipython" | "py" => Language::Python,
-        "node" | "nodejs" | "deno" | "bun" | "tsx" | "ts-node" => Language::Javascript,
-        "ruby" | "jruby" | "irb" => Language::Ruby,
-        "perl" => Language::Perl,
-        "php" => Language::Php,
-        "lua" | "luajit" => Language::Lua,
-        "Rscript" | "R" | "littler" | "julia" | "elixir" | "groovy" | "scala" | "raku" | "go" => {
-            Language::Other
+/// How [`dispatch`](super) treats a program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Downloader,
+    Env,
+    Escape,
+    Eval,
+    Fd,
+    Find,
+    Git,
+    /// The words of it are a program or a task of the project.
+    Packager,
+    Parallel,
+    Plain,
+    Shell,
+    Source,
+    Tcl,
+    /// It only reads and writes text.
+    Text,
+    Trap,
+    WindowsShell,
+    Xargs,
+}
+
+/// The programs of each kind; a name stands in one line, and a program of no kind in none.
+const KINDS: &[(Kind, &[&str])] = &[
+    (Kind::Downloader, &["curl", "wget"]),
+    (Kind::Env, &["env"]),
+    (
+        Kind::Escape,
+        &[
+            "sed",
+            "gsed",
+            "tar",
+            "gtar",
+            "bsdtar",
+            "rsync",
+            "vim",
+            "vi",
+            "nvim",
+            "ex",
+            "view",
+            "gdb",
+            "osascript",
+            "expect",
+            "crontab",
+            "capsh",
+            "zip",
+            "scp",
+            "sftp",
+            "make",
+            "man",
+            "less",
+            "svn",
+            "hg",
+            "go",
+            "emacs",
+            "emacsclient",
+            "screen",
+        ],
+    ),
+    (Kind::Eval, &["eval"]),
+    (Kind::Fd, &["fd", "fdfind"]),
+    (Kind::Find, &["find", "gfind"]),
+    (Kind::Git, &["git"]),
+    (Kind::Packager, &["yarn", "pnpm", "bun"]),
+    (Kind::Parallel, &["parallel"]),
+    (
+        Kind::Shell,
+        &[
+            "bash", "sh", "zsh", "dash", "ksh", "ash", "rbash", "mksh", "fish", "yash",
+        ],
+    ),
+    (Kind::Source, &["source", "."]),
+    (Kind::Tcl, &["tclsh", "wish", "jimsh"]),
+    (
+        Kind::Text,
+        &[
+            "echo", "printf", "cat", "ls", "grep", "cd", "rg", "head", "tail", "wc", "sort", "tee",
+        ],
+    ),
+    (Kind::Trap, &["trap"]),
+    (Kind::WindowsShell, &["powershell", "pwsh", "cmd"]),
+    (Kind::Xargs, &["xargs", "gxargs"]),
+];
+
+/// The programs that run program text of a language.
+const INTERPRETERS: &[(Language, &[&str])] = &[
+    (
+        Language::Python,
+        &[
+            "python", "python2", "python3", "pypy", "pypy3", "ipython", "py",
+        ],
+    ),
+    (
+        Language::Javascript,
+        &["node", "nodejs", "deno", "bun", "tsx", "ts-node"],
+    ),
+    (Language::Ruby, &["ruby", "jruby", "irb"]),
+    (Language::Perl, &["perl"]),
+    (Language::Php, &["php"]),
+    (Language::Lua, &["lua", "luajit"]),
+    (
+        Language::Other,
+        &[
+            "Rscript", "R", "littler", "julia", "elixir", "groovy", "scala", "raku", "go",
+            "jshell", "swift",
+        ],
+    ),
+    (Language::Awk, &["awk", "gawk", "mawk", "nawk"]),
+];
+
+/// A table of what programs are, by name.
+struct Table<T: 'static> {
+    names: [&'static str; MOST],
+    values: [T; MOST],
+    slots: [u16; SLOTS],
+}
+
+/// How many names a table holds at most, and in how many places.
+const MOST: usize = 96;
+const SLOTS: usize = 512;
+
+impl<T: Copy> Table<T> {
+    const fn of(groups: &[(T, &[&'static str])], none: T) -> Self {
+        let mut names = [""; MOST];
+        let mut values = [none; MOST];
+        let (mut count, mut group) = (0, 0);
+        while group < groups.len() {
+            let mut i = 0;
+            while i < groups[group].1.len() {
+                names[count] = groups[group].1[i];
+                values[count] = groups[group].0;
+                count += 1;
+                i += 1;
+            }
+            group += 1;
         }
-        "awk" | "gawk" | "mawk" | "nawk" => Language::Awk,
-        _ => return None,
-    })
+        Self {
+            slots: index(names.split_at(count).0),
+            names,
+            values,
+        }
+    }
+
+    fn find(&self, name: Name<'_>) -> Option<T> {
+        position(&self.slots, &self.names, name).map(|at| self.values[at])
+    }
+}
+
+/// How a program is treated.
+pub(super) fn kind(name: Name<'_>) -> Kind {
+    static TABLE: Table<Kind> = Table::of(KINDS, Kind::Plain);
+    TABLE.find(name).unwrap_or(Kind::Plain)
+}
+
+/// The language whose text a program runs.
+pub(super) fn interpreter(name: Name<'_>) -> Option<Language> {
+    static TABLE: Table<Language> = Table::of(INTERPRETERS, Language::Other);
+    TABLE.find(name)
 }

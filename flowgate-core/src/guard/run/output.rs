@@ -1,6 +1,7 @@
 //! What a command writes, as far as its words and its input tell.
 
 use super::join;
+use crate::guard::ruleset::Name;
 use crate::guard::value::{Flow, Producer, TEMP_NAME, UNKNOWN, UNKNOWN_TEXT};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
 
@@ -8,11 +9,11 @@ impl Walker<'_> {
     /// Tools that only read and write text.
     pub(in crate::guard) fn text_tool(
         &mut self,
-        name: &str,
+        name: Name<'_>,
         args: &[Arg<'_>],
         io: &Io<'_>,
     ) -> Flow {
-        if name == "tee" {
+        if name.text == "tee" {
             for arg in args[1..].iter().filter(|a| !a.text.starts_with('-')) {
                 if !args.iter().any(|a| a.text == "-a" || a.text == "--append") {
                     self.truncates(arg.text, arg.span);
@@ -38,7 +39,7 @@ impl Walker<'_> {
         }
         self.apply(name, args, io);
         if io.wanted {
-            self.output(name, args, io)
+            self.output(name.text, args, io)
         } else {
             Flow::Unknown(Producer::Other)
         }
@@ -84,6 +85,12 @@ impl Walker<'_> {
                     .unwrap_or(UNKNOWN_TEXT)
                     .to_owned(),
             ),
+            "which" => match words {
+                [program] if !program.text.contains(['/', UNKNOWN]) => {
+                    Flow::Literal(format!("/usr/bin/{}", program.text))
+                }
+                _ => Flow::Unknown(Producer::Other),
+            },
             "mktemp" => Flow::Literal(TEMP_NAME.to_owned()),
             "git" if words.iter().any(|a| a.text == "--show-toplevel") => {
                 Flow::Literal(self.context.cwd.clone())

@@ -10,8 +10,9 @@ mod simple;
 
 pub(crate) use simple::assignment;
 
+use smallvec::SmallVec;
+
 use super::rules::Finding;
-use super::small::Small;
 use super::value::{Flow, Producer, State, UNKNOWN};
 use super::{Context, Guard, Step};
 use script::Script;
@@ -70,7 +71,7 @@ pub(crate) struct Arg<'t> {
 }
 
 /// The words of a simple command.
-pub(crate) type Args<'t> = Small<Arg<'t>, 16>;
+pub(crate) type Args<'t> = SmallVec<[Arg<'t>; 16]>;
 
 /// What a simple command reads and writes.
 #[derive(Clone, Copy, Debug)]

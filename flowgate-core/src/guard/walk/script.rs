@@ -1,10 +1,11 @@
 //! The structure of shell text: commands, pipelines, groups, loops, functions.
 
+use smallvec::SmallVec;
+
 use super::{Args, Origin, Walker};
 use crate::guard::expand::Split;
 use crate::guard::lex::{Lexer, Op, Redirect, Token, Word, part};
 use crate::guard::skip::{Nest, skip};
-use crate::guard::small::Small;
 use crate::guard::value::{Flow, Place, UNKNOWN_TEXT};
 
 /// How many times each byte may be looked at ahead of time, to tell `((` from two subshells.
@@ -43,8 +44,8 @@ struct Definition {
 
 #[derive(Debug, Default)]
 pub(super) struct Simple {
-    pub(super) words: Small<Word, 16>,
-    pub(super) redirects: Small<Redirect, 3>,
+    pub(super) words: SmallVec<[Word; 16]>,
+    pub(super) redirects: SmallVec<[Redirect; 3]>,
 }
 
 impl Simple {
@@ -65,7 +66,7 @@ pub(super) struct Script<'s, 'g, 't> {
     pub(super) origin: Origin,
     lexer: Lexer<'t>,
     pub(super) simple: Simple,
-    frames: Small<Frame, 8>,
+    frames: SmallVec<[Frame; 8]>,
     /// How many of the frames are branches.
     branches: usize,
     /// Directories to go back to when subshells end.
@@ -106,7 +107,7 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             origin,
             lexer: Lexer::new(code),
             simple: Simple::default(),
-            frames: Small::new(),
+            frames: SmallVec::new(),
             branches: 0,
             places: Vec::new(),
             flows: Vec::new(),

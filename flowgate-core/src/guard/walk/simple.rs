@@ -28,23 +28,22 @@ impl Script<'_, '_, '_> {
             .count();
         // Words that are what they say borrow from the code; the others are kept here.
         let mut owned: Vec<(usize, Vec<String>)> = Vec::new();
+        plain.clear();
         for (index, word) in words.iter().enumerate().skip(assigned) {
-            if word.parts & part::COMPLEX != 0 {
-                owned.push((index, walker.expand(code, *word, origin, Split::Yes)));
+            match word.spelled(code) {
+                Some(text) => plain.push(Arg {
+                    text,
+                    span: origin.span(word.start, word.end),
+                }),
+                None => owned.push((index, walker.expand(code, *word, origin, Split::Yes))),
             }
         }
         let mut expanded;
         let args: &[Arg<'_>] = if owned.is_empty() {
-            plain.clear();
-            for word in words.iter().skip(assigned) {
-                plain.push(Arg {
-                    text: word.text(code),
-                    span: origin.span(word.start, word.end),
-                });
-            }
             plain
         } else {
             expanded = Args::new();
+            let mut borrowed = plain.iter();
             let mut fields = owned.iter().peekable();
             for (index, word) in words.iter().enumerate().skip(assigned) {
                 let span = origin.span(word.start, word.end);
@@ -52,10 +51,10 @@ impl Script<'_, '_, '_> {
                     Some((_, fields)) => fields
                         .iter()
                         .for_each(|text| expanded.push(Arg { text, span })),
-                    None => expanded.push(Arg {
-                        text: word.text(code),
-                        span,
-                    }),
+                    None => borrowed
+                        .next()
+                        .into_iter()
+                        .for_each(|&arg| expanded.push(arg)),
                 }
             }
             &expanded

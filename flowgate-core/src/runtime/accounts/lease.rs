@@ -7,13 +7,14 @@ use tokio::sync::Notify;
 
 use crate::Timestamp;
 use crate::accounts::{
-    Action, Class, Classification, Outcome, Permit, Pool, QuotaView, Scope, Slot, Verdict,
+    Action, Class, Classification, Outcome, Permit, Pool, PoolGuard, QuotaView, Scope, SharedPool,
+    Slot, Verdict,
 };
 
 /// A pool that many tasks share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pool: Mutex<Pool>,
+    pool: SharedPool,
     /// Something was reported: who waits may look again.
     pub(super) changed: Notify,
     /// Why what was learned could not be written.
@@ -23,7 +24,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(pool: Pool) -> Self {
         Self {
-            pool: Mutex::new(pool),
+            pool: SharedPool::from(pool),
             changed: Notify::new(),
             unsaved: Mutex::new(None),
         }
@@ -33,9 +34,14 @@ impl Shared {
         self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
-        // The pool does not panic; if it did, it would still be better than none.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn pool(&self) -> PoolGuard<'_> {
+        self.pool.lock()
+    }
+
+    /// The pool itself, for whoever shares it with other processes.
+    #[cfg(feature = "redis")]
+    pub(super) const fn handle(&self) -> &SharedPool {
+        &self.pool
     }
 }
 
@@ -53,7 +59,15 @@ pub(super) struct Lease {
     shared: Arc<Shared>,
     slot: Slot,
     permit: Option<Permit>,
+    /// Given back to the other processes with the permit.
+    _turn: Turn,
 }
+
+/// The turn of a strict choice, where there is one. It ends when it is dropped.
+#[cfg(feature = "redis")]
+pub(super) type Turn = Option<crate::runtime::shared::Turn>;
+#[cfg(not(feature = "redis"))]
+pub(super) type Turn = ();
 
 /// Whoever asked went away.
 const CANCELLED: Classification = Classification {
@@ -64,11 +78,12 @@ const CANCELLED: Classification = Classification {
 };
 
 impl Lease {
-    pub(super) fn new(shared: Arc<Shared>, permit: Permit) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, permit: Permit, turn: Turn) -> Self {
         Self {
             shared,
             slot: permit.slot(),
             permit: Some(permit),
+            _turn: turn,
         }
     }
 

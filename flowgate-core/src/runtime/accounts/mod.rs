@@ -9,6 +9,8 @@ mod answer;
 mod client;
 mod endpoint;
 mod lease;
+#[cfg(feature = "redis")]
+mod sharing;
 mod state;
 mod watch;
 
@@ -31,6 +33,8 @@ pub use super::saved_pool::StateError;
 pub use answer::{BodyError, Response, Tracked};
 pub use client::{Client, SendError, client};
 pub use endpoint::{Endpoint, EndpointError};
+#[cfg(fuzzing)]
+pub(super) use watch::fuzz as fuzz_body;
 
 use self::lease::{Lease, Shared, now};
 use crate::Timestamp;
@@ -147,11 +151,21 @@ impl ExecuteError {
 
 /// Gets new credentials. Of many requests that need one, one asks.
 pub trait Refresher: Send + Sync + 'static {
-    /// A new key for an account.
+    /// A new key for an account. Where several processes share a pool, one of them is asked.
     fn refresh<'a>(
         &'a self,
         account: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<SecretString, RefreshError>> + Send + 'a>>;
+
+    /// The key that another process got meanwhile, where this process can find it. The usual answer
+    /// is that it cannot, and goes on with the key that it has.
+    fn reload<'a>(
+        &'a self,
+        account: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Option<SecretString>> + Send + 'a>> {
+        let _ = account;
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// Why there is no new credential.
@@ -176,6 +190,9 @@ struct Inner<C> {
     refresher: Option<Box<dyn Refresher>>,
     /// How many credentials are being refreshed.
     refreshing: AtomicUsize,
+    /// What shares the pool with other processes.
+    #[cfg(feature = "redis")]
+    fleet: RwLock<Option<super::shared::Fleet>>,
 }
 
 /// Whoever waits for a change learns that there will be none.
@@ -234,6 +251,8 @@ impl<C: Client> Executor<C> {
             accounts: RwLock::default(),
             refresher,
             refreshing: AtomicUsize::new(0),
+            #[cfg(feature = "redis")]
+            fleet: RwLock::default(),
         });
         Self { inner }
     }
@@ -339,6 +358,12 @@ impl<C> Inner<C> {
         accounts.get(&id).map(Arc::clone)
     }
 
+    /// Without other processes, this one chooses.
+    #[cfg(not(feature = "redis"))]
+    async fn choose(&self, call: &Call, attempt: &Attempt) -> (Pick, lease::Turn) {
+        (self.pick(call, attempt), lease::Turn::default())
+    }
+
     fn pick(&self, call: &Call, attempt: &Attempt) -> Pick {
         let mut pool = self.shared.pool();
         let model = pool.model(call.model.as_deref().unwrap_or_default());
@@ -363,17 +388,21 @@ impl<C> Inner<C> {
             // Before the pick, so that nothing that is reported after it is missed.
             let mut changed = std::pin::pin!(self.shared.changed.notified());
             changed.as_mut().enable();
-            let (until, why) = match self.pick(call, attempt) {
-                Pick::Use(permit) => return Ok(Lease::new(Arc::clone(&self.shared), permit)),
+            let (picked, turn) = self.choose(call, attempt).await;
+            let (until, why) = match picked {
+                Pick::Use(permit) => {
+                    return Ok(Lease::new(Arc::clone(&self.shared), permit, turn));
+                }
                 Pick::Wait { until, why } => (until, why),
                 Pick::None { why } => return Err(ExecuteError::NoAccount { why }),
             };
             let wait_ms = until.saturating_sub(now());
             let late = ExecuteError::Deadline { why, wait_ms };
             let ready = Instant::now() + Duration::from_millis(wait_ms.min(FAR_MS));
-            // What is under way may end at any time; anything else comes when it is said to.
-            let hopeless =
-                why != Why::Concurrency && deadline.is_some_and(|deadline| ready > deadline);
+            // What is under way may end at any time, and so may a probe; anything else comes when it
+            // is said to.
+            let anytime = matches!(why, Why::Concurrency | Why::Probe | Why::Affinity);
+            let hopeless = !anytime && deadline.is_some_and(|deadline| ready > deadline);
             if hopeless || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Err(late);
             }
@@ -557,7 +586,7 @@ impl<C: Client> Inner<C> {
         let inner = Arc::clone(self);
         let refreshed = tokio::spawn(async move {
             let refreshing = Refreshing::new(&inner.refreshing);
-            let how = inner.ask(&account).await;
+            let how = inner.ask_alone(&account).await;
             drop(refreshing);
             inner.shared.pool().refresh_end(now(), lease, how);
             inner.shared.changed.notify_waiters();
@@ -566,18 +595,31 @@ impl<C: Client> Inner<C> {
         let _ = refreshed.await;
     }
 
+    /// Without other processes, nobody else asks.
+    #[cfg(not(feature = "redis"))]
+    async fn ask_alone(&self, account: &Account) -> Refreshed {
+        self.ask(account).await
+    }
+
+    /// Sends from now on with another key.
+    fn renewed(&self, account: &Account, secret: SecretString) -> bool {
+        let endpoint = account.endpoint.with_secret(secret);
+        let Ok(endpoint) = endpoint else {
+            return false;
+        };
+        let spec = account.spec.clone();
+        self.keep(Account { spec, endpoint });
+        true
+    }
+
     async fn ask(&self, account: &Account) -> Refreshed {
         let Some(refresher) = &self.refresher else {
             return Refreshed::Failed;
         };
         match refresher.refresh(&account.spec.id).await {
-            Ok(secret) => match account.endpoint.with_secret(secret) {
-                Ok(endpoint) => {
-                    let spec = account.spec.clone();
-                    self.keep(Account { spec, endpoint });
-                    Refreshed::Done
-                }
-                Err(_) => Refreshed::Failed,
+            Ok(secret) => match self.renewed(account, secret) {
+                true => Refreshed::Done,
+                false => Refreshed::Failed,
             },
             Err(RefreshError::Failed) => Refreshed::Failed,
             Err(RefreshError::Dead) => Refreshed::Dead,

@@ -44,6 +44,7 @@ impl<C: Client> Executor<C> {
             restored.upsert(&account.spec, now);
         }
         remove_others(&mut restored, |id| accounts.contains_key(id), now);
+        restored.share_like(&pool);
         *pool = restored;
         drop(pool);
         self.inner.shared.changed.notify_waiters();

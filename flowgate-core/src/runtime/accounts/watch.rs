@@ -162,6 +162,26 @@ impl Usage {
     }
 }
 
+/// Watches any body, in one piece and in two, for the fuzzer: where it is cut must not matter.
+#[cfg(fuzzing)]
+pub(in crate::runtime) fn fuzz(bytes: &[u8]) {
+    let rules = Rules::default();
+    let about = About {
+        provider: "openai",
+        rules: &rules,
+        now: 1_700_000_000_000,
+    };
+    for streams in [true, false] {
+        let seen = |parts: &[&[u8]]| {
+            let mut watch = Watch::new(streams);
+            parts.iter().for_each(|part| watch.see(part, about));
+            watch.end(about)
+        };
+        let (head, tail) = bytes.split_at(bytes.len() / 3);
+        assert_eq!(seen(&[bytes]), seen(&[head, tail]));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -133,6 +133,13 @@ fn in_zip(file: impl Read + Seek) -> Result<Vec<u8>, bootstrap::Error> {
     read_bounded(entry).map_err(|error| unreadable(&error))
 }
 
+/// Reads any bytes as each kind of archive, for the fuzzer.
+#[cfg(fuzzing)]
+pub(in crate::runtime) fn fuzz(bytes: &[u8]) {
+    let _ = in_tar(bytes, bytes);
+    let _ = in_zip(std::io::Cursor::new(bytes));
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -13,6 +13,8 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Serialize;
 
+#[cfg(fuzzing)]
+pub(super) use self::archive::fuzz as fuzz_archive;
 use self::fetch::Source;
 pub use self::install::Installed;
 pub use self::litellm::{LITELLM_VERSION, write_litellm_runner};

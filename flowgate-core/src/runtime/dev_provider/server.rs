@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ use super::speech::{Speech, Verb};
 use crate::Timestamp;
 
 /// Requests are not larger.
-const LARGEST_REQUEST: usize = 16 << 20;
+pub(super) const LARGEST_REQUEST: usize = 16 << 20;
 
 /// A pretended provider that listens.
 #[derive(Debug)]
@@ -96,38 +96,56 @@ impl Provider {
     ///
     /// If the socket cannot be used.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let graceful = GracefulShutdown::new();
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let stream = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    // The caller went away again, or there are too many files: the next may do.
-                    Err(_) => {
-                        sleep(Duration::from_millis(10)).await;
-                        continue;
-                    }
-                },
-                () = &mut stop => break,
-            };
-            // An answer that is sent in parts arrives in parts.
-            let _ = stream.set_nodelay(true);
-            let state = Arc::clone(&self.state);
-            let service = service_fn(move |request| answer(Arc::clone(&state), request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
-            let connection = graceful.watch(connection);
-            tokio::spawn(async move {
-                // A caller that goes away is no error of ours.
-                let _ = connection.await;
-            });
-        }
-        drop(listener);
-        graceful.shutdown().await;
-        Ok(())
+        let state = self.state;
+        let service = service_fn(move |request| answer(Arc::clone(&state), request));
+        serve_with(self.listener, stop, service).await
     }
+}
+
+/// Serves until `stop` is done: then it accepts no more, and ends when the requests that are under
+/// way have their answers.
+pub(super) async fn serve_with<S, B>(
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    service: S,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                // The caller went away again, or there are too many files: the next may do.
+                Err(_) => {
+                    sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        // An answer that is sent in parts arrives in parts.
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A caller that goes away is no error of ours.
+            let _ = connection.await;
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+    Ok(())
 }
 
 /// Serves a script at an address until `stop` is done.

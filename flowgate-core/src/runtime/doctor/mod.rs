@@ -14,6 +14,7 @@ use super::{Error, load, resolve};
 use crate::Timestamp;
 use crate::clients::Gateway;
 use crate::config::Config;
+use crate::health::Supervised;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -31,8 +32,8 @@ pub enum Level {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was looked at: `config`, `paths`, `permissions`, `ports`, `programs`, `disk`, `memory`,
-    /// `credentials`, `sign_in`, `clients`, `state`.
+    /// What was looked at: `config`, `paths`, `permissions`, `ports`, `programs`, `services`,
+    /// `disk`, `memory`, `credentials`, `sign_in`, `clients`, `state`.
     pub check: &'static str,
     /// How much it matters.
     pub level: Level,
@@ -99,6 +100,8 @@ pub struct Patient<'a> {
     pub path: Option<std::ffi::OsString>,
     /// The time.
     pub now: Timestamp,
+    /// What the supervisor says about its services, if one runs.
+    pub supervised: Option<&'a [Supervised]>,
 }
 
 /// What the checks look at.
@@ -106,6 +109,14 @@ struct Subject<'a> {
     patient: &'a Patient<'a>,
     config: Config,
     gateway: Option<Gateway>,
+}
+
+impl Subject<'_> {
+    /// Whether the supervisor says that a service has a process.
+    fn is_running(&self, name: &str) -> bool {
+        let mut says = self.patient.supervised.into_iter().flatten();
+        says.any(|service| service.service == name && service.pid.is_some())
+    }
 }
 
 /// Looks at everything. The findings are in the order of the checks; what is good is among them.
@@ -127,6 +138,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         files::permissions,
         programs::ports,
         programs::programs,
+        programs::services,
         files::disk,
         files::memory,
         settings::credentials,

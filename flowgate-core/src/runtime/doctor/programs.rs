@@ -24,13 +24,42 @@ pub(super) fn ports(subject: &Subject<'_>) -> Vec<Finding> {
     for (name, service) in &settings.services {
         if let Some(port) = service.port {
             let host = service.host.as_deref().unwrap_or("127.0.0.1");
-            findings.extend(port_of(name, host, port.into()));
+            // Its own process has it, as it should.
+            let is_up = subject.is_running(name);
+            findings.extend(port_of(name, host, port.into()).filter(|_| !is_up));
         }
     }
     if findings.is_empty() {
         findings.push(Finding::good("ports", clashes.message));
     }
     findings
+}
+
+/// What the supervisor says, if one runs.
+pub(super) fn services(subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(says) = subject.patient.supervised else {
+        return Vec::new();
+    };
+    let failed: Vec<Finding> = says
+        .iter()
+        .filter(|service| service.is_error())
+        .map(|service| {
+            let name = &service.service;
+            let why = service.last_error.as_deref().unwrap_or("it does not work");
+            Finding::new(
+                "services",
+                Level::Problem,
+                format!("`{name}`: {why}"),
+                &format!("`flowgate logs {name}` shows what it wrote"),
+            )
+        })
+        .collect();
+    if !failed.is_empty() {
+        return failed;
+    }
+    let running = says.iter().filter(|service| service.state == "running");
+    let message = format!("{} of {} are running", running.count(), says.len());
+    vec![Finding::good("services", message)]
 }
 
 /// Whether a service could listen where it should: it is tried, for a moment.

@@ -60,7 +60,10 @@ pub(super) fn credentials(subject: &Subject<'_>) -> Vec<Finding> {
         };
         findings.push(Finding::good(
             "credentials",
-            format!("{} can be had{told}", upstream.len()),
+            match upstream.len() {
+                0 => "the configuration names none".to_owned(),
+                n => format!("all {n} can be had{told}"),
+            },
         ));
     }
     findings
@@ -84,7 +87,8 @@ fn used(config: &Config) -> BTreeSet<String> {
         .collect();
     let accounts = settings.accounts.iter().flat_map(|accounts| &accounts.pool);
     used.extend(accounts.filter_map(|account| Some(account.credential.as_ref()?.to_string())));
-    used.extend(settings.auth.management_key.iter().map(ToString::to_string));
+    let keys = [&settings.auth.management_key, &settings.auth.seal_key];
+    used.extend(keys.into_iter().flatten().map(ToString::to_string));
     used
 }
 

@@ -35,6 +35,7 @@ impl Installation {
             home: Some(self.dir.path()),
             path: Some("/bin:/usr/bin".into()),
             now: 1_780_000_000_000,
+            supervised: None,
         })
     }
 
@@ -151,6 +152,7 @@ fn r17_and_r26_looking_changes_nothing() {
         home: None,
         path: None,
         now: 0,
+        supervised: None,
     });
     assert_eq!((findings.len(), findings[0].level), (1, Level::Problem));
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
@@ -365,4 +367,43 @@ fn agents_that_look_elsewhere_are_named() {
             .iter()
             .any(|(level, message)| *level == Level::Problem && message.contains("line 1"))
     );
+}
+
+#[test]
+fn what_the_supervisor_knows_is_told_and_a_port_of_its_own_is_no_surprise() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let installation = sound(listener.local_addr().unwrap().port());
+    let config = installation.path("flowgate.yaml");
+    let resolved = resolve(&load(&config).unwrap()).unwrap();
+    let name = resolved.settings().services.keys().next().unwrap();
+    let says = |state: &str, pid, last_error: Option<&str>| Supervised {
+        service: name.to_string(),
+        state: state.to_owned(),
+        pid,
+        restarts: 0,
+        last_error: last_error.map(str::to_owned),
+    };
+    let examined = |says: &[Supervised], check: &str| -> Vec<(Level, String)> {
+        let findings = examine(&Patient {
+            config: &config,
+            home: None,
+            path: Some("/bin:/usr/bin".into()),
+            now: 1_780_000_000_000,
+            supervised: Some(says),
+        });
+        let of = findings
+            .into_iter()
+            .filter(|finding| finding.check == check);
+        of.map(|finding| (finding.level, finding.message)).collect()
+    };
+    let running = [says("running", Some(7), None)];
+    assert_eq!(examined(&running, "ports")[0].0, Level::Good);
+    assert_eq!(
+        examined(&running, "services"),
+        [(Level::Good, "1 of 1 are running".to_owned())]
+    );
+    let failed = [says("error", None, Some("it ended with code 3"))];
+    let told = examined(&failed, "services");
+    assert!(told[0].0 == Level::Problem && told[0].1.contains("it ended with code 3"));
+    assert_eq!(examined(&failed, "ports")[0].0, Level::Note);
 }

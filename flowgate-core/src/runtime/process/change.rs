@@ -7,10 +7,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::sleep_until;
 
 use super::Error;
+use super::dir::RuntimeDir;
 use super::supervisor::{Handle, Heard};
 use crate::Timestamp;
 use crate::runtime::activate::{LOCK_TIMEOUT, activation, lock};
-use crate::runtime::{ChangeFiles, active_profile, load, resolve, services};
+use crate::runtime::change::is_under_way;
+use crate::runtime::{
+    ChangeFiles, Repaired, active_profile, load, repair_change, resolve, services,
+};
 use crate::supervise::{
     Apply, ApplyAction, ApplyEvent, Limits, Millis, Outcome, Plan, Proposal, ServiceId,
     ServiceSpec, Services, Want,
@@ -61,6 +65,20 @@ impl Handle {
         let plan = Plan::between(&proposal.old, &proposal.new);
         Ok(plan.replacing(readers, "a file that it reads changes"))
     }
+}
+
+/// Puts right what a crash in the middle of a change has left. Whoever calls this has the lock of the
+/// supervisor.
+pub(super) async fn repair(dir: &RuntimeDir) -> Result<Option<Repaired>, Error> {
+    let dir = dir.path().to_owned();
+    if !is_under_way(&dir) {
+        return Ok(None);
+    }
+    blocking(move || {
+        let _held = lock(&dir, LOCK_TIMEOUT)?;
+        Ok(repair_change(&dir)?)
+    })
+    .await
 }
 
 async fn compose(

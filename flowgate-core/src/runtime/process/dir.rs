@@ -13,12 +13,15 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::Error;
-use crate::supervise::{Gen, ServiceId};
+use tokio::time::sleep;
+
+use super::{Error, identity, proc};
+use crate::supervise::{Gen, ProcessId, ServiceId};
 
 /// Where a supervisor keeps what it needs.
 #[derive(Clone, Debug)]
@@ -29,8 +32,31 @@ pub struct RuntimeDir {
 /// The right to supervise in a directory. It is lost when this is dropped or the process ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
+
+impl Lock {
+    fn write(&self, own: ProcessId) -> io::Result<()> {
+        self.file.set_len(0)?;
+        writeln!(&self.file, "{} {}", own.pid, own.started)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // So that nobody takes this process for one that was killed.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// The name of the lock.
+const LOCK: &str = "supervisor.lock";
+/// How long one that was killed may take to end.
+const DYING: Duration = Duration::from_secs(5);
+/// How long a copy of a descriptor lives in a program that is being started.
+const STARTING: Duration = Duration::from_millis(200);
+/// How often the lock is tried.
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl RuntimeDir {
     /// The directory at this path, which is made (0700) if it is not there.
@@ -48,38 +74,76 @@ impl RuntimeDir {
         Ok(dir)
     }
 
+    /// The directory at this path, whether it is there or not.
+    pub(super) fn at(root: &Path) -> Self {
+        let root = root.to_owned();
+        Self { root }
+    }
+
     /// Takes the right to supervise here.
+    ///
+    /// One that was killed may take a moment to let go of it, and so may a program that is being
+    /// started, which has a copy of every descriptor until it is what it shall be.
     ///
     /// # Errors
     ///
     /// [`Error::Locked`] with the process that has it.
-    pub(super) fn lock(&self) -> Result<Lock, Error> {
-        let path = self.root.join("supervisor.lock");
+    pub(super) async fn lock(&self) -> Result<Lock, Error> {
+        let begun = Instant::now();
+        loop {
+            let error = match self.try_lock() {
+                Ok((lock, before)) => {
+                    // The lock of one that was killed goes before its conversations do.
+                    while before.is_some_and(proc::is_alive) && begun.elapsed() < DYING {
+                        sleep(PAUSE).await;
+                    }
+                    return Ok(lock);
+                }
+                Err(error) => error,
+            };
+            let limit = match self.holder() {
+                Some(holder) if proc::is_alive(holder) && !proc::is_dying(holder) => STARTING,
+                _ => DYING,
+            };
+            if !matches!(error, Error::Locked { .. }) || begun.elapsed() >= limit {
+                return Err(error);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The lock, and who had it before and did not give it back.
+    fn try_lock(&self) -> Result<(Lock, Option<ProcessId>), Error> {
+        let path = self.root.join(LOCK);
         let at = |error: io::Error| Error::io("lock", &path, &error);
         let mut options = File::options();
-        let mut file = options
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(at)?;
+        let options = options.create(true).truncate(false).read(true).write(true);
+        let file = options.open(&path).map_err(at)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who it is helps people only.
-                let _ = file.read_to_string(&mut holder);
                 return Err(Error::Locked {
                     dir: self.root.clone(),
-                    pid: holder.trim().parse().ok(),
+                    pid: self.holder().map(|holder| holder.pid),
                 });
             }
             Err(TryLockError::Error(error)) => return Err(at(error)),
         }
-        file.set_len(0).map_err(at)?;
-        writeln!(file, "{}", std::process::id()).map_err(at)?;
-        Ok(Lock { _file: file })
+        let own = identity::own().map_err(at)?;
+        let before = self.holder().filter(|before| *before != own);
+        let lock = Lock { file };
+        lock.write(own).map_err(at)?;
+        Ok((lock, before))
+    }
+
+    /// Who has the lock, by what that wrote into it. Empty if it was given back.
+    fn holder(&self) -> Option<ProcessId> {
+        let text = fs::read_to_string(self.root.join(LOCK)).ok()?;
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(ProcessId {
+            pid: pid.parse().ok()?,
+            started: started.parse().ok()?,
+        })
     }
 
     /// The path of the directory.
@@ -167,18 +231,55 @@ fn file_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_supervisor_has_a_directory_and_the_other_is_told_who() {
+    #[tokio::test]
+    async fn one_supervisor_has_a_directory_and_the_other_is_told_who() {
         let temp = tempfile::tempdir().unwrap();
         let dir = RuntimeDir::new(temp.path().join("a/b")).unwrap();
-        let held = dir.lock().unwrap();
-        let error = dir.lock().unwrap_err();
+        let held = dir.lock().await.unwrap();
+        let error = dir.lock().await.unwrap_err();
         assert!(
             matches!(&error, Error::Locked { pid: Some(pid), .. } if *pid == std::process::id())
         );
         assert!(error.to_string().contains(&std::process::id().to_string()));
         drop(held);
-        dir.lock().unwrap();
+        assert_eq!(dir.holder(), None);
+        dir.lock().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_lets_go_in_a_moment_is_waited_for() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = RuntimeDir::new(temp.path()).unwrap();
+        let held = dir.lock().await.unwrap();
+        let (ours, theirs) = tokio::join!(dir.lock(), async {
+            sleep(STARTING / 4).await;
+            drop(held);
+        });
+        assert!(ours.is_ok(), "{theirs:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_killed_is_waited_for_until_it_is_gone() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = RuntimeDir::new(temp.path()).unwrap();
+        drop(dir.lock().await.unwrap());
+        let mut holder = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let id = proc::stat(holder.id()).unwrap().id;
+        fs::write(
+            dir.path().join(LOCK),
+            format!("{} {}\n", id.pid, id.started),
+        )
+        .unwrap();
+        let (lock, killed) = tokio::join!(dir.lock(), async {
+            sleep(PAUSE * 10).await;
+            holder.kill()
+        });
+        killed.unwrap();
+        assert!(lock.is_ok() && !proc::is_alive(id));
+        holder.wait().unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod change;
 mod control;
 mod dir;
 mod driver;
+mod embed;
 mod forward;
 mod identity;
 mod launch;
@@ -33,7 +34,10 @@ use crate::supervise::GraphError;
 pub use change::Change;
 pub use control::{ControlError, Refusal};
 pub use dir::RuntimeDir;
+pub use embed::{Embedded, Follower, given_services};
 pub use metrics::Status;
+#[cfg(fuzzing)]
+pub(super) use record::fuzz as fuzz_record;
 pub use serve::{Following, Request, ask, follow};
 pub use shim::run_if_asked;
 pub use supervisor::{Events, Handle, Heard, Running, Supervisor};
@@ -59,6 +63,16 @@ pub enum Error {
     /// Its services do not fit together.
     #[error(transparent)]
     Services(GraphError),
+    /// The program that is to hold the services is not one that can.
+    #[error(
+        "`{}` cannot hold services: {reason}; name the program `{}` instead", program.display(), embed::VERSION
+    )]
+    Shim {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A file or a socket cannot be used.
     #[error("cannot {what} `{}`: {reason}", path.display())]
     Io {
@@ -78,6 +92,7 @@ impl Error {
             Self::Config(error) => error.code(),
             Self::Services(error) => error.code(),
             Self::Locked { .. } => "supervise.locked",
+            Self::Shim { .. } => "supervise.no_shim",
             Self::Io { .. } => "supervise.io",
         }
     }

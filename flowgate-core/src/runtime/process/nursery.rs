@@ -14,7 +14,6 @@ use tokio::net::UnixStream;
 
 use super::shim::{ARGUMENT, door_name};
 use super::wire::{self, Report, Request};
-use crate::supervise::ProcessId;
 
 /// What shims come from.
 #[derive(Debug)]
@@ -120,7 +119,7 @@ impl Talk {
     }
 
     /// Knocks at the shim that an earlier supervisor made.
-    pub(super) fn knock(dir: &Path, shim: ProcessId) -> io::Result<Self> {
+    pub(super) fn knock(dir: &Path, shim: u32) -> io::Result<Self> {
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -131,7 +130,7 @@ impl Talk {
         let dir = wire::directory(dir)?;
         rustix::net::connect(&socket, &wire::address(&dir, &door_name(shim))?)?;
         let peer = rustix::net::sockopt::socket_peercred(&socket)?;
-        if u32::try_from(peer.pid.as_raw_pid()) != Ok(shim.pid) {
+        if u32::try_from(peer.pid.as_raw_pid()) != Ok(shim) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Self::new(socket)

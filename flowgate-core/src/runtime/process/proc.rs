@@ -7,6 +7,11 @@ use std::path::Path;
 
 use crate::supervise::{Owner, ProcessId};
 
+/// In the flags of a process: it ends. `include/linux/sched.h`.
+const PF_EXITING: u64 = 4;
+/// In a set of signals: KILL, which is 9.
+const KILL: u64 = 1 << 8;
+
 /// The fields of `/proc/PID/stat` that matter here; see proc_pid_stat(5).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stat {
@@ -17,6 +22,8 @@ pub(super) struct Stat {
     pub(super) parent: u32,
     pub(super) group: u32,
     pub(super) session: u32,
+    /// It is on its way to its end, and lets go of what it has.
+    pub(super) exits: bool,
     /// Time on a processor, in ticks of 10 ms.
     pub(super) ticks: u64,
     /// Memory that is resident, in pages.
@@ -47,6 +54,7 @@ fn parse(text: &str) -> Option<Stat> {
         parent: small(4)?,
         group: small(5)?,
         session: small(6)?,
+        exits: number(9)? & PF_EXITING != 0,
         ticks: number(14)? + number(15)?,
         pages: number(24)?,
     })
@@ -55,6 +63,22 @@ fn parse(text: &str) -> Option<Stat> {
 /// True if this very process is there and has not ended.
 pub(super) fn is_alive(id: ProcessId) -> bool {
     stat(id.pid).is_ok_and(|stat| stat.id == id && !matches!(stat.state, 'Z' | 'X'))
+}
+
+/// True if this very process was killed, or ends by itself, and is not gone yet.
+pub(super) fn is_dying(id: ProcessId) -> bool {
+    let killed = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", id.pid)).unwrap_or_default();
+        let mut lines = status.lines();
+        lines.any(|line| {
+            let pending = line
+                .strip_prefix("SigPnd:")
+                .or_else(|| line.strip_prefix("ShdPnd:"));
+            let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            pending.is_some_and(|mask| mask & KILL != 0)
+        })
+    };
+    stat(id.pid).is_ok_and(|stat| stat.id == id && (stat.exits || killed()))
 }
 
 /// Every process that comes from this one and lives, without itself; its children first.

@@ -2,43 +2,54 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::dir::{RuntimeDir, ServiceDir};
 use super::nursery::Talk;
-use super::wire::{Ended, Id, Report};
+use super::wire::{About, Ended, Id, Report};
 use super::{identity, proc, shim};
 use crate::supervise::{Gen, ProcessId, ServiceId};
+
+/// How long a shim may take to answer; one that is frozen never does.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The record of one process.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Record {
-    pub(super) service: ServiceId,
-    pub(super) generation: Gen,
+    #[serde(flatten)]
+    pub(super) about: About,
     /// Numbers of processes count only within this.
     pub(super) boot: String,
     pub(super) main: Id,
     pub(super) shim: Id,
-    /// The port of this process, if it is not that of the service.
-    pub(super) port: Option<u16>,
-    /// What its variables say, if nothing else is left to know it by.
-    pub(super) marker: String,
     pub(super) ready: bool,
-    pub(super) fingerprint: u64,
 }
 
 impl Record {
     /// Writes the record; whoever reads sees the old one or the new one. It need not survive the
     /// machine, so it is not brought to disk.
     pub(super) fn write(&self, dir: &ServiceDir) -> io::Result<()> {
-        let path = dir.record(self.generation);
+        let path = dir.record(self.about.generation);
         let new = path.with_extension("new");
         let mut file = fs::File::create(&new)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         fs::rename(new, path)
     }
+}
+
+/// Reads any bytes as what is written down about a process, for the fuzzer.
+#[cfg(fuzzing)]
+pub(in crate::runtime) fn fuzz(bytes: &[u8]) {
+    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+        let written = serde_json::to_vec(&record).expect("a record can be written");
+        serde_json::from_slice::<Record>(&written).expect("what is written can be read");
+    }
+    let _ = serde_json::from_slice::<(Gen, Ended)>(bytes);
 }
 
 /// A process of an earlier supervisor, and how it is held.
@@ -47,7 +58,7 @@ pub(super) struct Left {
     pub(super) record: Record,
     /// Its shim; `None` if somebody killed that.
     pub(super) talk: Option<Talk>,
-    pub(super) listener: Option<std::os::fd::OwnedFd>,
+    pub(super) listener: Option<OwnedFd>,
     pub(super) ended: Option<Ended>,
 }
 
@@ -64,36 +75,85 @@ pub(super) enum Verified {
     },
 }
 
-/// Reads every record of an earlier supervisor. What cannot be read is removed: it says nothing
-/// that could be relied on.
-pub(super) async fn read_all(dir: &RuntimeDir) -> Vec<Verified> {
+/// Everything an earlier supervisor left: what it wrote down, and what it had no time to write down.
+pub(super) async fn find_all(dir: &RuntimeDir) -> Vec<Verified> {
     let mut found = Vec::new();
-    let directories = fs::read_dir(dir.services()).into_iter().flatten().flatten();
-    for directory in directories {
-        let files = fs::read_dir(directory.path())
-            .into_iter()
-            .flatten()
-            .flatten();
-        for file in files {
-            let name = file.file_name();
-            let Some(name) = name.to_str().filter(|name| name.starts_with("record.")) else {
-                continue;
-            };
-            if !name.ends_with(".json") {
-                continue;
-            }
-            let read = fs::read(file.path());
-            match read
-                .ok()
-                .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok())
-            {
-                Some(record) => found.push(verify(record, &directory.path()).await),
-                // Not worth a word if it cannot be removed: it is read again next time.
-                None => drop(fs::remove_file(file.path())),
-            }
+    for directory in entries(&dir.services()) {
+        let mut known = Vec::new();
+        for record in records(&directory) {
+            known.push(record.shim.0);
+            found.push(verify(record, &directory).await);
+        }
+        // Between the start of a process and its record a supervisor can be killed.
+        for shim in doors(&directory).filter(|shim| !known.contains(shim)) {
+            let unrecorded = behind_door(&directory, shim).await;
+            found.extend(unrecorded.map(|left| Verified::Ours(Box::new(left))));
         }
     }
     found
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+/// The records in a directory. What cannot be read is removed: it says nothing that could be relied
+/// on.
+fn records(directory: &Path) -> Vec<Record> {
+    let mut found = Vec::new();
+    for path in entries(directory) {
+        if !name(&path).starts_with("record.") || !name(&path).ends_with(".json") {
+            continue;
+        }
+        let bytes = fs::read(&path).ok();
+        match bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(record) => found.push(record),
+            // Not worth a word if it cannot be removed: it is read again next time.
+            None => drop(fs::remove_file(&path)),
+        }
+    }
+    found
+}
+
+fn doors(directory: &Path) -> impl Iterator<Item = u32> {
+    let entries = entries(directory).into_iter();
+    entries.filter_map(|path| shim::behind_door(name(&path)))
+}
+
+/// What a shim holds that no record tells of.
+async fn behind_door(dir: &Path, shim: u32) -> Option<Left> {
+    let Ok(talk) = Talk::knock(dir, shim) else {
+        // It was killed, or holds nothing and leaves: then it takes its door with it.
+        if proc::stat(shim).is_err() {
+            let _ = fs::remove_file(dir.join(shim::door_name(shim)));
+        }
+        return None;
+    };
+    let own = proc::stat(shim).ok()?.id;
+    let state = timeout(PATIENCE, talk.receive()).await.ok()??;
+    let (Report::State { about, main, ended }, fds) = state else {
+        return None;
+    };
+    let record = Record {
+        about,
+        boot: identity::boot().ok()?,
+        main,
+        shim: own.into(),
+        ready: false,
+    };
+    Some(Left {
+        record,
+        talk: Some(talk),
+        listener: fds.into_iter().next(),
+        ended,
+    })
 }
 
 async fn verify(record: Record, dir: &Path) -> Verified {
@@ -105,14 +165,14 @@ async fn verify(record: Record, dir: &Path) -> Verified {
             ended,
         })),
         Err(why) => Verified::Stale {
-            why: word(dir, record.generation).unwrap_or(why),
-            service: record.service,
-            generation: record.generation,
+            why: word(dir, record.about.generation).unwrap_or(why),
+            service: record.about.service,
+            generation: record.about.generation,
         },
     }
 }
 
-type Hold = (Option<Talk>, Option<std::os::fd::OwnedFd>, Option<Ended>);
+type Hold = (Option<Talk>, Option<OwnedFd>, Option<Ended>);
 
 async fn hold(record: &Record, dir: &Path) -> Result<Hold, String> {
     if identity::boot().ok().as_ref() != Some(&record.boot) {
@@ -120,14 +180,10 @@ async fn hold(record: &Record, dir: &Path) -> Result<Hold, String> {
     }
     let (main, shim) = (ProcessId::from(record.main), ProcessId::from(record.shim));
     if proc::is_alive(shim)
-        && let Ok(talk) = Talk::knock(dir, shim)
-        && let Some((state, fds)) = talk.receive().await
-        && let Report::State {
-            generation,
-            main: held,
-            ended,
-        } = state
-        && (generation, held) == (record.generation, record.main)
+        && let Ok(talk) = Talk::knock(dir, shim.pid)
+        && let Ok(Some((state, fds))) = timeout(PATIENCE, talk.receive()).await
+        && let Report::State { about, main, ended } = state
+        && (about.generation, main) == (record.about.generation, record.main)
     {
         return Ok((Some(talk), fds.into_iter().next(), ended));
     }

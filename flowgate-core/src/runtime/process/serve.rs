@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use super::change::Change;
 use super::control::{Call, Client, Control, ControlError, Followed, Refusal};
 use super::dir::SOCKET;
-use super::supervisor::{Handle, Heard, Running};
+use super::supervisor::{Handle, Running, lagged, moment};
 use super::{Error, Status};
+use crate::event::Event;
 use crate::supervise::{Limits, Selection, ServiceId};
 
 /// How many requests may wait for the supervisor.
@@ -66,25 +67,35 @@ impl Running {
     ///
     /// [`Error::Io`] if the socket cannot be made.
     pub async fn serve(self) -> Result<(), Error> {
+        self.listen()?.await;
+        Ok(())
+    }
+
+    /// As [`serve`](Self::serve), in two steps: when this returns, the socket is there.
+    pub(super) fn listen(self) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
         let handle = self.handle();
         let socket = handle.dir().socket();
         let (calls, mut called) = mpsc::channel(REQUESTS);
         let control = Control::listen(&socket, calls);
         let control = control.map_err(|error| Error::io("listen at", &socket, &error))?;
         let mut events = handle.events();
-        loop {
-            tokio::select! {
-                Some(call) = called.recv() => answer(call, &handle, &control),
-                heard = events.next() => match heard {
-                    Some(Heard::Notice(notice)) => control.publish(&*notice),
-                    Some(Heard::Lagged(missed)) => control.publish(&json!({ "lagged": missed })),
-                    None => break,
-                },
+        Ok(async move {
+            let mut told = 0;
+            loop {
+                tokio::select! {
+                    Some(call) = called.recv() => answer(call, &handle, &control),
+                    heard = events.next() => match heard {
+                        Some(heard) => {
+                            told += 1;
+                            control.publish(&Event::from(&heard).stamp(moment(), told));
+                        }
+                        None => break,
+                    },
+                }
             }
-        }
-        self.finished().await;
-        control.close().await;
-        Ok(())
+            self.finished().await;
+            control.close().await;
+        })
     }
 }
 
@@ -137,11 +148,13 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             | Request::Change { .. }
             | Request::Shutdown { .. }
             | Request::Follow => {
-                return call.answer(Ok(json!({ "services": known })));
+                let pid = std::process::id();
+                return call.answer(Ok(json!({ "pid": pid, "services": known })));
             }
         }
         let status = handle.settled(&which).await;
-        call.answer(Ok(json!({ "services": status })));
+        let pid = std::process::id();
+        call.answer(Ok(json!({ "pid": pid, "services": status })));
     });
 }
 
@@ -207,7 +220,8 @@ pub async fn follow(dir: &Path, timeout: Duration) -> Result<Following, ControlE
 }
 
 impl Following {
-    /// The next event, or `{"lagged": n}` for events that were lost. `None`: the supervisor ended.
+    /// The next event, a [`Record`](crate::event::Record) as JSON, `supervisor.lagged` where some
+    /// were lost. `None`: the supervisor ended.
     ///
     /// # Errors
     ///
@@ -216,7 +230,7 @@ impl Following {
         let next = self.client.next::<Value>().await?;
         Ok(next.map(|followed| match followed {
             Followed::Event(event) => event,
-            Followed::Lagged(missed) => json!({ "lagged": missed }),
+            Followed::Lagged(missed) => json!(lagged(missed).stamp(moment(), 0)),
         }))
     }
 }

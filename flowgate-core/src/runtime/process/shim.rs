@@ -27,11 +27,14 @@ use rustix::process::{WaitOptions, WaitStatus};
 
 use super::identity::{self, Pidfd};
 use super::proc::{self, Stat};
-use super::wire::{self, Ended, Failure, Id, Launch, Report, Request, Stage};
+use super::wire::{self, About, Ended, Failure, Id, Launch, Report, Request, Stage};
 use crate::supervise::{Gen, ProcessId, Signal, SignalTo};
 
 /// The argument that makes a program the shim.
 pub(super) const ARGUMENT: &str = "shim";
+
+/// What the names of the sockets of shims begin with.
+const DOOR: &str = "shim.";
 
 /// Becomes the shim, if this program was started to be that. A program that has a supervisor calls
 /// it first of all in `main`, before it starts a thread; the `flowgate` command does.
@@ -130,7 +133,7 @@ struct Shim {
 
 /// A program, and everything that came from it.
 struct Tree {
-    generation: Gen,
+    about: About,
     main: ProcessId,
     ended: Option<Ended>,
     listener: Option<OwnedFd>,
@@ -155,7 +158,9 @@ impl Shim {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let door_name = door_name(id);
+        let door_name = door_name(id.pid);
+        // One that had this number before, and was killed.
+        let _ = fs::remove_file(dir.join(&door_name));
         rustix::net::bind(&door, &wire::address(&wire::directory(dir)?, &door_name)?)?;
         rustix::net::listen(&door, 4)?;
         Ok(Self {
@@ -253,6 +258,10 @@ impl Shim {
     }
 
     fn launch(&mut self, fds: Vec<OwnedFd>) {
+        if !self.is_heard() {
+            // The next supervisor may be there already, and would not look here again.
+            return self.talk = None;
+        }
         // Nothing new comes up while something old is there.
         let report = if self.tree.is_some() {
             Err(io::ErrorKind::AlreadyExists.into())
@@ -270,6 +279,15 @@ impl Shim {
             Ok(Err(failure)) => self.tell(&Report::Failed(failure), &[]),
             Err(error) => self.tell(&Report::Failed(Failure::new(Stage::Fork, &error)), &[]),
         }
+    }
+
+    /// Whether the supervisor still lives. What it asked for can be read after its end, too.
+    fn is_heard(&self) -> bool {
+        let Some(talk) = &self.talk else { return false };
+        let mut fds = [PollFd::new(talk, PollFlags::empty())];
+        let now = rustix::event::Timespec::default();
+        // Its end is told without being asked for.
+        matches!(poll(&mut fds, Some(&now)), Ok(0))
     }
 
     fn signal(&self, signal: Signal, to: SignalTo) {
@@ -342,7 +360,7 @@ impl Shim {
             && tree.ended.is_none()
         {
             tree.ended = Some(ended);
-            self.last = Some((tree.generation, ended));
+            self.last = Some((tree.about.generation, ended));
             self.tell(&Report::Exited { status: ended }, &[]);
         }
     }
@@ -364,7 +382,7 @@ impl Shim {
         }
         let Some(tree) = &self.tree else { return };
         let state = Report::State {
-            generation: tree.generation,
+            about: tree.about.clone(),
             main: tree.main.into(),
             ended: tree.ended,
         };
@@ -385,8 +403,13 @@ impl Shim {
 }
 
 /// The name of the socket of a shim.
-pub(super) fn door_name(shim: ProcessId) -> String {
-    format!("shim.{}", shim.pid)
+pub(super) fn door_name(shim: u32) -> String {
+    format!("{DOOR}{shim}")
+}
+
+/// The number of the shim that a socket leads to, by the name of that.
+pub(super) fn behind_door(name: &str) -> Option<u32> {
+    name.strip_prefix(DOOR)?.parse().ok()
 }
 
 /// The name of the file that says how a process ended while no supervisor was there.
@@ -432,7 +455,7 @@ fn start(fds: Vec<OwnedFd>, slot: &mut OwnedFd) -> io::Result<Result<Tree, Failu
                 return Ok(Err(failure));
             }
             Ok(Ok(Tree {
-                generation: launch.generation,
+                about: launch.about,
                 main: proc::stat(pid)?.id,
                 ended: None,
                 listener,

@@ -1,13 +1,14 @@
 //! A supervisor in one's own program.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::change::repair;
 use super::dir::RuntimeDir;
 use super::driver::{Ask, Driver, EVENTS_KEPT};
 use super::nursery::Nursery;
@@ -15,7 +16,7 @@ use super::tend::Note;
 use super::{Error, Status, record};
 use crate::Timestamp;
 use crate::event::{Event, Level};
-use crate::runtime::EventLog;
+use crate::runtime::{EventLog, Repaired};
 use crate::supervise::{
     Command, Gate, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services, State,
     Supervisor as Machine,
@@ -58,6 +59,7 @@ pub struct Supervisor {
 pub struct Running {
     handle: Handle,
     task: Option<JoinHandle<()>>,
+    repaired: Option<Repaired>,
 }
 
 /// The way to speak to a supervisor. It can be copied, and sent to other tasks.
@@ -88,6 +90,14 @@ impl Supervisor {
         self
     }
 
+    pub(super) fn program(&self) -> Option<&Path> {
+        self.shim.as_deref()
+    }
+
+    pub(super) fn dir(&self) -> &RuntimeDir {
+        &self.dir
+    }
+
     /// Writes everything that happens to a file of events.
     #[must_use]
     pub fn log(mut self, log: EventLog) -> Self {
@@ -95,15 +105,17 @@ impl Supervisor {
         self
     }
 
-    /// Starts the supervisor, in the tokio runtime that this is called in. Services that an earlier
-    /// one left behind are taken over; no other is started yet.
+    /// Starts the supervisor, in the tokio runtime that this is called in. A change that an earlier
+    /// one was killed in is put right, and services that it left behind are taken over; no other is
+    /// started yet.
     ///
     /// # Errors
     ///
     /// [`Error::Locked`] if another supervisor has the directory, [`Error::Io`] if it cannot be
-    /// used.
+    /// used, [`Error::Config`] if a change cannot be put right.
     pub async fn start(self) -> Result<Running, Error> {
-        let lock = self.dir.lock()?;
+        let lock = self.dir.lock().await?;
+        let repaired = repair(&self.dir).await?;
         let at = |error: std::io::Error| Error::io("supervise in", self.dir.path(), &error);
         let program = match self.shim {
             Some(program) => program,
@@ -124,8 +136,12 @@ impl Supervisor {
         let driver = Driver::new(machine, self.dir.clone(), nursery, notes, told);
         let mut driver = driver.map_err(at)?;
         driver.perform(actions);
-        for left in record::read_all(&self.dir).await {
+        for left in record::find_all(&self.dir).await {
             driver.found(left);
+        }
+        if let Some(repaired) = &repaired {
+            // They may have read what is not there any more.
+            driver.replace(&repaired.services);
         }
         let task = tokio::spawn(async move {
             driver.run(received, asked).await;
@@ -138,7 +154,11 @@ impl Supervisor {
             dir,
         };
         let task = Some(task);
-        Ok(Running { handle, task })
+        Ok(Running {
+            handle,
+            task,
+            repaired,
+        })
     }
 }
 
@@ -146,6 +166,12 @@ impl Running {
     /// The way to speak to it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// The change of the configuration that an earlier supervisor was killed in, and that was put
+    /// right.
+    pub fn repaired(&self) -> Option<&Repaired> {
+        self.repaired.as_ref()
     }
 
     /// Stops everything in order, those that need others first, and returns when all is down.
@@ -185,6 +211,13 @@ impl Handle {
     /// Replaces the processes of services by new ones.
     pub fn restart(&self, which: Selection) {
         self.command(Command::Restart(which));
+    }
+
+    /// Lets go of the memory that holds the code of this program. One that does little but supervise
+    /// asks for it when nothing happens any more; what is needed again comes back by itself.
+    pub fn release_memory(&self) {
+        // It is a kindness, and nothing depends on it.
+        let _ = flowgate_sys::release_code();
     }
 
     /// Brings everything down; with `force` at once, without asking.
@@ -289,16 +322,17 @@ fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
 /// Writes down what happens, until the supervisor ends. A disk that is full holds up nothing.
 async fn write_down(mut log: EventLog, mut events: Events) {
     while let Some(heard) = events.next().await {
-        let event = match heard {
-            Heard::Notice(notice) => Event::from(notice.as_ref()),
-            Heard::Lagged(missed) => {
-                Event::new("supervisor.lagged", Level::Warn, "").with("missed", missed)
-            }
-        };
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let now = Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX);
-        let _ = log.append(now, event);
+        // What comes at once is written at once.
+        let mut all = vec![Event::from(&heard)];
+        all.extend(std::iter::from_fn(|| events.next_now()).map(|heard| Event::from(&heard)));
+        let _ = log.append_all(moment(), all);
     }
+}
+
+/// The time, as records have it.
+pub(super) fn moment() -> Timestamp {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
 fn selected(status: Vec<Status>, which: &Selection) -> Vec<Status> {
@@ -326,7 +360,30 @@ pub enum Heard {
     Lagged(u64),
 }
 
+impl From<&Heard> for Event {
+    fn from(heard: &Heard) -> Self {
+        match heard {
+            Heard::Notice(notice) => notice.as_ref().into(),
+            Heard::Lagged(missed) => lagged(*missed),
+        }
+    }
+}
+
+/// So many events were missed.
+pub(super) fn lagged(missed: u64) -> Event {
+    Event::new("supervisor.lagged", Level::Warn, "").with("missed", missed)
+}
+
 impl Events {
+    /// The next one, if it is there already.
+    fn next_now(&mut self) -> Option<Heard> {
+        match self.0.try_recv() {
+            Ok(notice) => Some(Heard::Notice(notice)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Heard::Lagged(missed)),
+            Err(_) => None,
+        }
+    }
+
     /// The next one; `None` when the supervisor has ended.
     pub async fn next(&mut self) -> Option<Heard> {
         match self.0.recv().await {

@@ -308,7 +308,13 @@ pub(super) const MARKER: &str = "FLOWGATE_INSTANCE";
 /// The value of [`MARKER`] for a start. The supervisor's own number and beginning make it unlike
 /// that of any other supervisor on this machine.
 pub(super) fn marker_of(service: &ServiceId, generation: Gen) -> String {
-    let own = super::identity::own().unwrap_or(ProcessId { pid: 0, started: 0 });
+    // It is the same for the life of a process, and a copy of it has another number.
+    static OWN: Mutex<Option<ProcessId>> = Mutex::new(None);
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = own.filter(|own| own.pid == std::process::id());
+    let own = *own.insert(
+        known.unwrap_or_else(|| super::identity::own().unwrap_or(ProcessId { pid: 0, started: 0 })),
+    );
     format!("{}-{}-{service}-{generation}", own.pid, own.started)
 }
 

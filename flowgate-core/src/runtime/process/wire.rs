@@ -17,13 +17,35 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::supervise::{
-    ExitStatus, Gen, Owner, ProcessId, Signal, SignalTo, SpawnError, SpawnStage,
+    ExitStatus, Gen, Owner, ProcessId, ServiceId, Signal, SignalTo, SpawnError, SpawnStage,
 };
 
 /// More than any message has.
 const MOST_BYTES: usize = 64 << 10;
 /// More than any message carries.
 const MOST_FDS: usize = 4;
+
+/// What is known of a process from before its start on. Its shim keeps it for whoever comes back.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct About {
+    pub(super) service: ServiceId,
+    pub(super) generation: Gen,
+    /// The port of this process, if it is not that of the service.
+    pub(super) port: Option<u16>,
+    /// What its variables say, if nothing else is left to know it by.
+    pub(super) marker: String,
+    pub(super) fingerprint: u64,
+    /// Where its output begins.
+    #[serde(default)]
+    pub(super) log: Option<LogPlace>,
+}
+
+/// A place in a log: the file, by its number, since files are put aside, and how far into it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct LogPlace {
+    pub(super) file: u64,
+    pub(super) at: u64,
+}
 
 /// What a supervisor asks of the nursery, or of a shim.
 #[derive(Debug, Deserialize, Serialize)]
@@ -62,7 +84,7 @@ pub(super) enum Report {
     /// To a supervisor that comes back: what runs here, and how the first process ended. Sent along:
     /// the listening socket, if there is one.
     State {
-        generation: Gen,
+        about: About,
         main: Id,
         ended: Option<Ended>,
     },
@@ -164,7 +186,7 @@ fn is_permanent(stage: Stage, errno: i32) -> bool {
 
 /// What is to be started. `{:?}` shows nothing of it: it has secrets.
 pub(super) struct Launch {
-    pub(super) generation: Gen,
+    pub(super) about: About,
     /// Where the program is; a relative path starts at `cwd`.
     pub(super) program: String,
     /// What it is called, and its arguments.
@@ -178,7 +200,7 @@ pub(super) struct Launch {
 
 #[derive(Deserialize, Serialize)]
 struct Head {
-    generation: Gen,
+    about: About,
     program: String,
     args: Vec<String>,
     cwd: Option<String>,
@@ -190,7 +212,7 @@ impl Launch {
     /// should read it.
     pub(super) fn write(&self) -> io::Result<OwnedFd> {
         let head = Head {
-            generation: self.generation,
+            about: self.about.clone(),
             program: self.program.clone(),
             args: self.args.clone(),
             cwd: self.cwd.clone(),
@@ -214,7 +236,7 @@ impl Launch {
         let mut parts = bytes.split(|byte| *byte == 0);
         let head: Head = serde_json::from_slice(parts.next().unwrap_or_default())?;
         Ok(Self {
-            generation: head.generation,
+            about: head.about,
             program: head.program,
             args: head.args,
             cwd: head.cwd,
@@ -227,7 +249,7 @@ impl Launch {
 impl std::fmt::Debug for Launch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Launch")
-            .field("generation", &self.generation)
+            .field("about", &self.about)
             .field("program", &self.program)
             .finish_non_exhaustive()
     }

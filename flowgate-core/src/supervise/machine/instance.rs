@@ -392,6 +392,7 @@ impl Instance {
         self.deadline = None;
         self.act(cx, ProcessAction::DeleteRecord);
         self.act(cx, ProcessAction::Forget);
+        self.tell(cx, What::Gone);
     }
 
     /// It goes on without us.

@@ -134,6 +134,12 @@ impl Supervisor {
         self.services.values().map(Service::status).collect()
     }
 
+    /// A service as it shall be, also if it is only ending.
+    pub fn spec(&self, service: &ServiceId) -> Option<Arc<ServiceSpec>> {
+        let service = self.services.get(service)?;
+        Some(Arc::clone(&service.spec))
+    }
+
     /// The services as they shall be, without those that are only ending.
     pub fn specs(&self) -> Vec<ServiceSpec> {
         let kept = self.services.values().filter(|service| !service.removed);

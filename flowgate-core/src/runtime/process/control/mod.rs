@@ -59,6 +59,14 @@ pub enum ControlError {
     /// It says no.
     #[error(transparent)]
     Refused(Refusal),
+    /// It was started by another process, of which this one is a copy.
+    #[error(
+        "the supervisor lives in process {pid}, of which this is a forked copy; connect to it from here, or start processes with `spawn`"
+    )]
+    Forked {
+        /// That process.
+        pid: u32,
+    },
 }
 
 impl ControlError {
@@ -70,6 +78,7 @@ impl ControlError {
             Self::Lost { .. } => "control.lost",
             Self::Garbled { .. } => "control.garbled",
             Self::Refused(refusal) => &refusal.code,
+            Self::Forked { .. } => "control.forked",
         }
     }
 

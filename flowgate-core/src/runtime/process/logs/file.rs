@@ -1,9 +1,13 @@
 //! The file that the output of a service ends up in, and those that were put aside.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use regex::bytes::Regex;
+
+use super::super::wire::LogPlace;
 use crate::supervise::LogSpec;
 
 /// A log file that is put aside when it is full. `web.log` is the current one, `web.log.1` the one
@@ -50,6 +54,47 @@ impl LogFile {
     /// How many bytes were lost because they could not be written.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Where it ends now.
+    pub(super) fn end(&mut self) -> io::Result<LogPlace> {
+        let file = self.opened()?.metadata()?;
+        Ok(LogPlace {
+            file: file.ino(),
+            at: file.len(),
+        })
+    }
+
+    /// Looks for a line since a place, and returns the part of a line that it ends with if there is
+    /// none. If that place is not kept any more, it is everything that is.
+    pub(super) fn find(&self, pattern: &Regex, since: LogPlace) -> Result<(), Vec<u8>> {
+        let aside = (1..=self.keep)
+            .rev()
+            .map(|number| aside(&self.path, number));
+        let files = aside.chain([self.path.clone()]);
+        let files: Vec<(File, u64)> = files
+            .filter_map(|path| File::open(path).ok())
+            .filter_map(|file| Some((file.metadata().ok()?.ino(), file)))
+            .map(|(inode, file)| (file, inode))
+            .collect();
+        let known = files.iter().position(|(_, inode)| *inode == since.file);
+        let mut line = Vec::new();
+        for (number, (file, _)) in files.iter().enumerate().skip(known.unwrap_or(0)) {
+            let mut file = BufReader::new(file);
+            if known == Some(number) && file.seek(SeekFrom::Start(since.at)).is_err() {
+                continue;
+            }
+            // Lines that are too long were broken when they were written.
+            while matches!(file.read_until(b'\n', &mut line), Ok(1..)) {
+                if line.ends_with(b"\n") {
+                    if is_match(pattern, &line) {
+                        return Ok(());
+                    }
+                    line.clear();
+                }
+            }
+        }
+        Err(line)
     }
 
     /// Writes output, in files that end with a line, and lines that end in time. What cannot be
@@ -169,6 +214,12 @@ impl LogFile {
         }
         ignore_missing(fs::rename(&self.path, aside(&self.path, 1)))
     }
+}
+
+/// Whether a line matches, without the end of it: `$` means that of the line.
+pub(super) fn is_match(pattern: &Regex, line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    pattern.is_match(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {

@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 
 use self::file::LogFile;
 use self::pipe::LogPipe;
+use super::wire::LogPlace;
 use crate::supervise::LogSpec;
 
 /// How much is moved at once.
@@ -57,6 +58,11 @@ impl ServiceLog {
 
     pub(super) fn configure(&self, spec: &LogSpec) {
         lock(&self.0).configure(spec);
+    }
+
+    /// Where it ends now.
+    pub(super) fn end(&self) -> Option<LogPlace> {
+        lock(&self.0).end().ok()
     }
 
     /// How many bytes were lost because they could not be written.
@@ -170,6 +176,15 @@ impl Output {
         pipe.last_lines(most)
     }
 
+    /// Tells when a line matches that came in since this place of the log, or comes in from now on.
+    pub(super) fn watch_since(
+        &self,
+        pattern: Regex,
+        since: Option<LogPlace>,
+    ) -> tokio::sync::oneshot::Receiver<()> {
+        lock(&self.pipe).watch_since(pattern, since)
+    }
+
     /// Tells when a line that comes in from now on matches.
     pub(super) fn watch(&self, pattern: Regex) -> tokio::sync::oneshot::Receiver<()> {
         lock(&self.pipe).watch(pattern)
@@ -224,6 +239,40 @@ mod tests {
             "boot\nready\nnobody reads\n"
         );
         assert_eq!(log_file.dropped(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_line_is_found_whoever_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, log) = (dir.path().join("pipe"), dir.path().join("web.log"));
+        let spec = LogSpec {
+            max_bytes: 40,
+            ..LogSpec::default()
+        };
+        let log_file = ServiceLog::new(log.clone(), &spec);
+        fs::write(&log, "ready, the one before\n").unwrap();
+        let place = log_file.end();
+        let ready = || Regex::new("^ready$").unwrap();
+        let logs = Logs::start().unwrap();
+        let service = logs.open(&pipe, &log_file).unwrap();
+        let mut program = File::from(service.writer().unwrap());
+        // An end without a line, which the next supervisor sees the other half of.
+        program.write_all(b"boot\nrea").unwrap();
+        service.last_lines(1);
+        drop(service);
+        let service = logs.open(&pipe, &log_file).unwrap();
+        let mut found = service.watch_since(ready(), place);
+        assert!(found.try_recv().is_err());
+        program
+            .write_all(b"dy\nlong after that, in another file\n")
+            .unwrap();
+        found.await.unwrap();
+        service.last_lines(1);
+        assert!(file::aside(&log, 1).exists());
+        // And one that came in before anybody looked.
+        service.watch_since(ready(), place).await.unwrap();
+        let nothing = service.watch_since(Regex::new("before$").unwrap(), place);
+        assert!({ nothing }.try_recv().is_err(), "that was another process");
     }
 
     #[test]

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex};
 use regex::bytes::Regex;
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::file::LogFile;
+use super::super::wire::LogPlace;
+use super::file::{LogFile, is_match};
 use super::lock;
 
 /// How much the pipe holds.
@@ -99,10 +100,33 @@ impl LogPipe {
 
     /// Tells when a line that comes in from now on matches.
     pub(super) fn watch(&mut self, pattern: Regex) -> tokio::sync::oneshot::Receiver<()> {
+        self.watch_after(pattern, Vec::new())
+    }
+
+    /// The same, for a line that came in since this place of the log as well. Nothing is moved
+    /// meanwhile: who has this has the pipe.
+    pub(super) fn watch_since(
+        &mut self,
+        pattern: Regex,
+        since: Option<LogPlace>,
+    ) -> tokio::sync::oneshot::Receiver<()> {
+        let found = since.map(|since| lock(&self.log).find(&pattern, since));
+        match found {
+            Some(Ok(())) => {
+                let (found, answer) = tokio::sync::oneshot::channel();
+                let _ = found.send(());
+                answer
+            }
+            Some(Err(line)) => self.watch_after(pattern, line),
+            None => self.watch(pattern),
+        }
+    }
+
+    fn watch_after(&mut self, pattern: Regex, line: Vec<u8>) -> tokio::sync::oneshot::Receiver<()> {
         let (found, answer) = tokio::sync::oneshot::channel();
         self.watches.push(Watch {
             pattern,
-            line: Vec::new(),
+            line,
             found,
         });
         answer
@@ -118,7 +142,7 @@ impl Watch {
                 self.line.extend_from_slice(part);
             }
             if part.ends_with(b"\n") {
-                if self.pattern.is_match(&self.line) {
+                if is_match(&self.pattern, &self.line) {
                     let (found, _) = tokio::sync::oneshot::channel();
                     let _ = std::mem::replace(&mut self.found, found).send(());
                     return true;

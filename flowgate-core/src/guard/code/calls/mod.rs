@@ -1,0 +1,322 @@
+//! Calls in a program, with as much of their arguments as is plain to see.
+
+mod names;
+mod values;
+
+use super::lex::{Token, tokens};
+use super::sinks::{Sink, sink};
+use crate::guard::format::Language;
+use crate::guard::value::UNKNOWN_TEXT;
+use crate::guard::walk::{Origin, Walker};
+
+/// The most parts of an expression that are followed.
+const MOST_PARTS: usize = 64;
+
+/// Scans a program for calls that delete, run or send something.
+pub(crate) fn scan(walker: &mut Walker<'_>, language: Language, code: &str, span: (u32, u32)) {
+    let tokens = tokens(language, code);
+    walker.work(tokens.len() * 4);
+    let closes = closes(&tokens);
+    let mut program = Program {
+        walker,
+        language,
+        tokens: &tokens,
+        closes: &closes,
+        span,
+        names: Vec::new(),
+        last_call: None,
+    };
+    program.run();
+}
+
+/// For each opening mark, where it is closed.
+fn closes(tokens: &[Token]) -> Vec<u32> {
+    let mut closes = vec![tokens.len() as u32; tokens.len()];
+    let mut open = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Mark(b'(' | b'[' | b'{') => open.push(i),
+            Token::Mark(b')' | b']' | b'}') => {
+                if let Some(start) = open.pop() {
+                    closes[start] = i as u32;
+                }
+            }
+            _ => {}
+        }
+    }
+    closes
+}
+
+struct Program<'p, 'w> {
+    walker: &'p mut Walker<'w>,
+    language: Language,
+    tokens: &'p [Token],
+    closes: &'p [u32],
+    span: (u32, u32),
+    /// What names stand for: modules, functions, constant texts (with a leading `=`).
+    names: Vec<(String, String)>,
+    /// The call that was just closed: its name, first argument, and where it ended.
+    last_call: Option<(String, String, usize)>,
+}
+
+impl Program<'_, '_> {
+    fn run(&mut self) {
+        self.loops();
+        let mut i = 0;
+        while i < self.tokens.len() {
+            match &self.tokens[i] {
+                Token::Command(code) => self.shell(&code.clone()),
+                Token::Name(name) => {
+                    let name = name.clone();
+                    self.name(i, &name);
+                }
+                Token::Text(text) if self.language == Language::Awk => {
+                    let piped = |t: Option<&Token>| t == Some(&Token::Mark(b'|'));
+                    if piped(self.tokens.get(i + 1))
+                        && matches!(self.tokens.get(i + 2), Some(Token::Name(n)) if n == "getline")
+                        || i > 0 && piped(self.tokens.get(i - 1))
+                    {
+                        self.shell(&text.clone());
+                    }
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+    }
+
+    fn name(&mut self, i: usize, name: &str) {
+        match name {
+            "import" | "from"
+                if matches!(self.language, Language::Python | Language::Javascript) =>
+            {
+                return self.import(i);
+            }
+            _ => {}
+        }
+        match self.tokens.get(i + 1) {
+            Some(Token::Mark(b'(')) => {
+                let close = self.closes[i + 1] as usize;
+                self.call(i, name, i + 2, close);
+            }
+            Some(Token::Mark(b'='))
+                if !matches!(
+                    self.tokens.get(i + 2),
+                    Some(Token::Mark(b'=' | b'>' | b'~'))
+                ) =>
+            {
+                self.assign(i, name)
+            }
+            // zx and Bun: $`command`
+            Some(Token::Text(_))
+                if (name == "$" || name.ends_with(".$"))
+                    && self.language == Language::Javascript =>
+            {
+                self.call(i, name, i + 1, i + 2)
+            }
+            // Ruby and Perl call without parentheses.
+            Some(Token::Text(_) | Token::Name(_) | Token::Mark(b'['))
+                if matches!(
+                    self.language,
+                    Language::Ruby | Language::Perl | Language::Php
+                ) =>
+            {
+                let end = self.statement_end(i + 1);
+                self.call(i, name, i + 1, end);
+            }
+            // `gateway.customer.delete` with nothing after it is a call in Ruby.
+            _ if self.language == Language::Ruby && name.contains('.') => {
+                let resolved = self.resolve(i, name);
+                self.walker.call_rules(&resolved, true, self.span);
+            }
+            _ => {}
+        }
+    }
+
+    fn statement_end(&self, from: usize) -> usize {
+        let mut i = from;
+        while let Some(token) = self.tokens.get(i) {
+            match token {
+                Token::Mark(b'(' | b'[' | b'{') => i = self.closes[i] as usize,
+                Token::Mark(b'\n' | b';' | b')' | b'}') => return i,
+                Token::Name(name)
+                    if i > from
+                        && matches!(
+                            name.as_str(),
+                            "if" | "unless" | "and" | "or" | "while" | "do" | "then"
+                        ) =>
+                {
+                    return i;
+                }
+                _ => {}
+            }
+            i += 1;
+        }
+        self.tokens.len()
+    }
+
+    fn call(&mut self, i: usize, name: &str, start: usize, end: usize) {
+        let end = end.min(self.tokens.len());
+        // `def system(` defines, it does not call.
+        if i > 0
+            && matches!(&self.tokens[i - 1], Token::Name(n) if matches!(n.as_str(), "def" | "function" | "sub" | "class" | "func"))
+        {
+            return;
+        }
+        let resolved = self.resolve(i, name);
+        let last = resolved.rsplit('.').next().unwrap_or(&resolved).to_owned();
+        let member_of = if name.starts_with('.') {
+            self.last_call.clone()
+        } else {
+            None
+        };
+        let first = self.argument(start, end, 0);
+        self.last_call = Some((resolved.clone(), first.clone().unwrap_or_default(), end));
+        let bare = self.tokens[start.min(end)..end]
+            .iter()
+            .all(|t| matches!(t, Token::Mark(b'{' | b'}' | b'\n' | b' ')));
+        self.walker.call_rules(&resolved, bare, self.span);
+        self.request(&last, first.as_deref().unwrap_or_default(), start, end);
+        if self.language == Language::Php && matches!(&*last, "array_map" | "array_walk") {
+            return self.each_of(&first.unwrap_or_default(), start, end);
+        }
+        let Some(sink) = sink(self.language, &resolved, &last) else {
+            return;
+        };
+        // `Path('x').unlink()`: the path is what the member belongs to.
+        let path = match (&first, &member_of) {
+            (_, Some((call, argument, _)))
+                if call.ends_with("Path")
+                    || call.ends_with("Pathname")
+                    || call.ends_with("Pathname.new")
+                    || call.ends_with("File") =>
+            {
+                argument.clone()
+            }
+            (Some(path), _) => path.clone(),
+            // `path.unlink()`: what the name before the dot stands for.
+            (None, _) => {
+                let object = name.rsplit_once('.').map_or("", |(object, _)| object);
+                let known = self.names.iter().rev().find(|(n, _)| n == object);
+                known
+                    .and_then(|(_, value)| value.strip_prefix('='))
+                    .unwrap_or(UNKNOWN_TEXT)
+                    .to_owned()
+            }
+        };
+        let span = self.span;
+        match sink {
+            Sink::Command => self.command(start, end),
+            Sink::Code => self.walker.language(self.language, &path, Origin::at(span, None), span),
+            Sink::Sql => self.walker.program_sql(&path, span),
+            Sink::DeleteTree => self.walker.run_call(&["rm", "-rf", "--", &path], span),
+            Sink::DeleteFile => self.walker.run_call(&["rm", "-f", "--", &path], span),
+            Sink::DeleteMaybeTree => {
+                let recursive = self.tokens[start..end].iter().any(|t| matches!(t, Token::Name(n) if n == "recursive"));
+                self.walker.run_call(&["rm", if recursive { "-rf" } else { "-f" }, "--", &path], span);
+            }
+            Sink::Move => {
+                let to = self.argument(start, end, 1).unwrap_or_else(|| UNKNOWN_TEXT.to_owned());
+                self.walker.run_call(&["mv", "--", &path, &to], span);
+            }
+            Sink::Write => self.walker.truncates(&path, span),
+            Sink::WriteMode => {
+                if self.tokens[start..end].iter().skip(1).any(|t| matches!(t, Token::Text(mode) if mode.len() <= 3 && mode.starts_with(['w', '>']))) {
+                    self.walker.truncates(&path, span);
+                }
+            }
+        }
+    }
+
+    /// A call that sends an HTTP request: `requests.delete(url)`, `x.request('DELETE', url)`,
+    /// `fetch(url, { method: 'DELETE' })`.
+    fn request(&mut self, last: &str, first: &str, start: usize, end: usize) {
+        let is_address = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        let (method, address) = match last {
+            "request" if !is_address(first) => {
+                let second = self.argument(start, end, 1).unwrap_or_default();
+                if !is_address(&second) {
+                    return;
+                }
+                (first.to_owned(), second)
+            }
+            _ if !is_address(first) => return,
+            "delete" | "put" | "patch" | "post" => (last.to_owned(), first.to_owned()),
+            "del" => ("delete".to_owned(), first.to_owned()),
+            _ => {
+                let named = self.tokens[start..end]
+                    .windows(3)
+                    .find_map(|three| match three {
+                        [
+                            Token::Name(key) | Token::Text(key),
+                            Token::Mark(b':' | b'='),
+                            Token::Text(method),
+                        ] if key == "method" => Some(method.clone()),
+                        _ => None,
+                    });
+                let Some(method) = named else { return };
+                (method, first.to_owned())
+            }
+        };
+        self.walker
+            .run_call(&["curl", "-X", &method, &address], self.span);
+    }
+
+    /// `array_map('unlink', glob('*'))`: a function that is called by its name.
+    fn each_of(&mut self, function: &str, start: usize, end: usize) {
+        let (callback, list) = if function.is_empty() || function.contains(['*', '/']) {
+            (self.argument(start, end, 1).unwrap_or_default(), 0)
+        } else {
+            (function.to_owned(), 1)
+        };
+        let value = self.argument(start, end, list).unwrap_or_default();
+        match sink(self.language, &callback, &callback) {
+            Some(Sink::DeleteFile) => self.walker.run_call(&["rm", "-f", "--", &value], self.span),
+            Some(Sink::Command) => self.shell(&value),
+            _ => {}
+        }
+    }
+
+    /// Runs what a call runs: one text for a shell, or words.
+    fn command(&mut self, start: usize, end: usize) {
+        let mut words: Vec<String> = Vec::new();
+        let mut list = false;
+        for index in 0..MOST_PARTS {
+            let Some((from, to)) = self.argument_range(start, end, index) else {
+                break;
+            };
+            // Options: `shell=True`, `{ cwd: … }`, `cwd: '/x'`.
+            if matches!(self.tokens.get(from), Some(Token::Mark(b'{')))
+                || matches!(self.tokens.get(from..from + 2), Some([Token::Name(n), Token::Mark(b'=' | b':')]) if n != "args")
+            {
+                continue;
+            }
+            if self.tokens.get(from) == Some(&Token::Mark(b'[')) {
+                list = true;
+                let close = (self.closes[from] as usize).min(to);
+                for item in 0..MOST_PARTS {
+                    let Some(word) = self.argument(from + 1, close, item) else {
+                        break;
+                    };
+                    words.push(word);
+                }
+            } else {
+                words.push(self.value(from, to, 0));
+            }
+        }
+        match words.as_slice() {
+            [] => {}
+            [code] if !list => self.shell(&code.clone()),
+            _ => {
+                let refs: Vec<&str> = words.iter().map(String::as_str).collect();
+                self.walker.run_call(&refs, self.span);
+            }
+        }
+    }
+
+    fn shell(&mut self, code: &str) {
+        let origin = Origin::at(self.span, None);
+        self.walker
+            .elsewhere(|walker| walker.substitute(code, origin));
+    }
+}

@@ -1,0 +1,123 @@
+//! What there is of one service beside its processes: its log, its port, a shim to spare.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use tokio::time::timeout;
+
+use super::super::dir::ServiceDir;
+use super::super::forward::Forwarder;
+use super::super::listen;
+use super::super::logs::ServiceLog;
+use super::super::nursery::Talk;
+use super::super::ports;
+use super::super::probes::reachable;
+use super::super::tend::Deed;
+use super::{Driver, Key};
+use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec, Signal, SignalTo};
+
+/// What is kept of a service between its processes.
+pub(super) struct Held {
+    pub(super) dir: ServiceDir,
+    pub(super) log: ServiceLog,
+    /// A shim that has nothing to do: the next process starts sooner.
+    pub(super) idle: Option<Talk>,
+    pub(super) listener: Option<OwnedFd>,
+    forwarder: Option<Forwarder>,
+}
+
+impl Held {
+    pub(super) fn release_port(&mut self) {
+        self.listener = None;
+        self.forwarder = None;
+    }
+}
+
+impl Driver {
+    /// What is kept of a service, made when it is needed first.
+    pub(super) fn held(&mut self, spec: &ServiceSpec) -> io::Result<&mut Held> {
+        let name = &spec.name;
+        if !self.services.contains_key(name) {
+            let held = Held {
+                dir: self.dir.service(name)?,
+                log: ServiceLog::new(self.dir.log(name), &spec.logs),
+                idle: None,
+                listener: None,
+                forwarder: None,
+            };
+            self.services.insert(name.clone(), held);
+        }
+        let held = self.services.get_mut(name);
+        held.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn check_port(&mut self, key: &Key, host: &str, port: u16, hold: bool) {
+        let is_free = match hold {
+            true => self.hold_port(&key.0, host, port).is_ok(),
+            false => ports::is_free(host, port),
+        };
+        self.tell(
+            key,
+            match is_free {
+                true => ProcessEvent::PortFree,
+                false => ProcessEvent::PortBusy {
+                    owner: ports::listener(port),
+                },
+            },
+        );
+    }
+
+    fn hold_port(&mut self, service: &ServiceId, host: &str, port: u16) -> io::Result<()> {
+        let spec = self.machine.spec(service);
+        let spec = spec.ok_or(io::ErrorKind::NotFound)?;
+        let held = self.held(&spec)?;
+        if held.listener.is_some() || held.forwarder.is_some() {
+            return Ok(());
+        }
+        let listener = listen::listen(host, port)?;
+        if spec.overlap == Overlap::Forward {
+            held.forwarder = Some(Forwarder::start(listener)?);
+        } else {
+            held.listener = Some(listener);
+        }
+        Ok(())
+    }
+
+    /// Lets the forwarder of a service lead to this process.
+    pub(super) fn hand_over(&mut self, key: &Key) {
+        if let (Some(forwarder), address) = (self.forwarder_of(key), self.address_of(key)) {
+            forwarder.switch(address);
+        }
+    }
+
+    /// Sends a signal: to a process that another has replaced behind the forwarder when it has
+    /// answered what it was sent, if that does not take too long.
+    pub(super) fn signal(&self, key: &Key, signal: Signal, to: SignalTo) {
+        let deed = Deed::Signal { signal, to };
+        let address = self.address_of(key);
+        let forwarder = self.forwarder_of(key);
+        let answered = forwarder.zip(address);
+        let answered = answered.and_then(|(forwarder, address)| forwarder.answered(address));
+        let (Some(answered), Some(process)) = (answered, self.processes.get(key)) else {
+            return self.deed(key, deed);
+        };
+        let (deeds, limit) = (process.deeds.clone(), process.spec.stop.timeout / 2);
+        tokio::spawn(async move {
+            let _ = timeout(limit, answered).await;
+            // It may have ended meanwhile.
+            let _ = deeds.send(deed);
+        });
+    }
+
+    fn forwarder_of(&self, key: &Key) -> Option<&Forwarder> {
+        self.services.get(&key.0)?.forwarder.as_ref()
+    }
+
+    fn address_of(&self, key: &Key) -> Option<SocketAddr> {
+        let process = self.processes.get(key)?;
+        let ip = reachable(&process.spec.host).parse::<IpAddr>();
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Some(SocketAddr::new(ip, process.port?))
+    }
+}
