@@ -77,6 +77,7 @@ impl ChangeFiles {
 }
 
 /// Whether a change of this directory is under way, or was when a crash came.
+#[cfg(all(feature = "process", target_os = "linux"))]
 pub(super) fn is_under_way(runtime_dir: &Path) -> bool {
     journal_path(runtime_dir).symlink_metadata().is_ok()
 }

@@ -3,6 +3,11 @@
 use super::{MOST_PARTS, Program};
 use crate::guard::code::lex::Token;
 use crate::guard::format::Language;
+use crate::guard::value::UNKNOWN_TEXT;
+
+/// The longest value that the name of a loop stands for, in bytes: longer than any path, and short
+/// enough for a loop in a loop in a loop.
+const LONGEST: usize = 256;
 
 impl Program<'_, '_> {
     /// What the names of loops may stand for. A comprehension uses its name before it says so.
@@ -20,6 +25,10 @@ impl Program<'_, '_> {
             };
             if let Some((name, from, to)) = found {
                 let value = self.value(from, to, 0);
+                let value = match value.len() > LONGEST {
+                    true => UNKNOWN_TEXT.to_owned(),
+                    false => value,
+                };
                 self.names.push((name, format!("={value}")));
             }
         }
