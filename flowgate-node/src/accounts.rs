@@ -2,7 +2,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flowgate_core::accounts::{
     self, AccountSpec, Answer, Class, Pick, PoolState, QuotaView, Refreshed, Request, Rule, Rules,
-    Settings, Slot, Step, Transport,
+    Settings, Step, Transport,
 };
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
@@ -143,13 +143,7 @@ impl Pool {
             }
             pool.upsert(spec, now);
         }
-        let unwanted: Vec<Slot> = pool
-            .slots()
-            .filter(|slot| !specs.iter().any(|spec| pool.id(*slot) == Some(&spec.id)))
-            .collect();
-        for slot in unwanted {
-            pool.remove(slot, now);
-        }
+        pool.retain(now, |id| specs.iter().any(|spec| spec.id == id));
         Ok(Self {
             pool: Mutex::new(pool),
             rules: rules.map(|rules| rules.0.clone()).unwrap_or_default(),

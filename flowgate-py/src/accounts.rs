@@ -203,17 +203,7 @@ impl Pool {
             pool.upsert(&spec, now());
             wanted.push(spec.id);
         }
-        let unwanted: Vec<Slot> = pool
-            .slots()
-            .filter(|slot| {
-                !pool
-                    .id(*slot)
-                    .is_some_and(|id| wanted.iter().any(|w| w == id))
-            })
-            .collect();
-        for slot in unwanted {
-            pool.remove(slot, now());
-        }
+        pool.retain(now(), |id| wanted.iter().any(|wanted| wanted == id));
         let rules = rules.map_or_else(|| Py::new(py, ClassifyRules::default()), Ok)?;
         let pool = Mutex::new(pool);
         Ok(Self { pool, rules })

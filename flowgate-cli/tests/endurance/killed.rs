@@ -161,6 +161,12 @@ async fn one_that_ended_while_nobody_looked_is_started_anew() {
     assert!(left.is_empty(), "{:?}", describe(left));
 }
 
+/// Some live for a moment only.
+fn kill_if_there(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+}
+
 #[tokio::test]
 async fn strangers_that_a_record_names_are_left_alone() {
     let temp = tempfile::tempdir().unwrap();
@@ -173,12 +179,14 @@ async fn strangers_that_a_record_names_are_left_alone() {
     let file = temp.path().join("services/web/record.1.json");
     let text = fs::read_to_string(&file).unwrap();
     // The shim first: it would write down how its service ended.
-    for pid in std::iter::once(shim).chain(alive(temp.path())) {
-        // Some live for a moment only.
-        let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
-    until("the end of all", || alive(temp.path()).is_empty()).await;
+    kill_if_there(shim);
+    // One that becomes another program shows no variables in that moment: asked until none is left.
+    until("the end of all", || {
+        let left = alive(temp.path());
+        left.iter().copied().for_each(kill_if_there);
+        left.is_empty()
+    })
+    .await;
     // A stranger of the same name and arguments, under the number that the record has.
     let mut stranger = Command::new("sh")
         .args(["-c", WRITER])

@@ -151,13 +151,7 @@ impl Pool {
         for spec in &specs {
             pool.upsert(spec, now);
         }
-        let unwanted: Vec<Slot> = pool
-            .slots()
-            .filter(|slot| !specs.iter().any(|spec| pool.id(*slot) == Some(&spec.id)))
-            .collect();
-        for slot in unwanted {
-            pool.remove(slot, now);
-        }
+        pool.retain(now, |id| specs.iter().any(|spec| spec.id == id));
         Ok(Self(Mutex::new(pool)))
     }
 

@@ -6,8 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Config, FlowgateError};
 use crate::supervise::{
     self, Action, Command, Event, ExitStatus, Found, Gen, Millis, Owner, PortOwner, ProbeOutcome,
-    ProcessAction, ProcessId, Purpose, Selection, ServiceId, Signal, SignalTo, SpawnError,
-    SpawnStage,
+    ProcessAction, ProcessId, Purpose, Selection, Signal, SignalTo, SpawnError, SpawnStage,
 };
 
 /// Something that is to be done. See [`crate::supervise::Action`].
@@ -200,17 +199,23 @@ impl Supervisor {
 
     /// Brings services up, and those they need; all of them, if none is named.
     pub fn start(&self, now: Millis, services: Vec<String>) -> Vec<SupervisorAction> {
-        self.step(now, Event::Command(Command::Start(which(&services))))
+        self.step(
+            now,
+            Event::Command(Command::Start(Selection::of(&services))),
+        )
     }
 
     /// Brings services down, those that need others first.
     pub fn stop(&self, now: Millis, services: Vec<String>) -> Vec<SupervisorAction> {
-        self.step(now, Event::Command(Command::Stop(which(&services))))
+        self.step(now, Event::Command(Command::Stop(Selection::of(&services))))
     }
 
     /// Replaces the processes of services by new ones.
     pub fn restart(&self, now: Millis, services: Vec<String>) -> Vec<SupervisorAction> {
-        self.step(now, Event::Command(Command::Restart(which(&services))))
+        self.step(
+            now,
+            Event::Command(Command::Restart(Selection::of(&services))),
+        )
     }
 
     /// Makes the services be those of a configuration.
@@ -441,14 +446,6 @@ impl From<ProcessAction> for Effect {
             ProcessAction::Leave => Self::Leave,
         }
     }
-}
-
-fn which(names: &[String]) -> Selection {
-    if names.is_empty() {
-        return Selection::All;
-    }
-    let names = names.iter().map(|name| ServiceId::from(name.as_str()));
-    Selection::Named(names.collect())
 }
 
 fn write(value: &impl serde::Serialize) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Access, Error, Planned, read_document, write_all};
 use crate::Timestamp;
-use crate::accounts::{Pool, PoolState, Slot, SnapshotError};
+use crate::accounts::{Pool, PoolState, SnapshotError};
 use crate::config;
 
 /// Why what was learned cannot be read or written.
@@ -103,20 +103,8 @@ pub fn configured_pool(
             pool.observe_quota(now, slot, &quota);
         }
     }
-    let is_listed = |id: &str| listed.iter().any(|account| *account.id == *id);
-    remove_others(&mut pool, is_listed, now);
+    pool.retain(now, |id| listed.iter().any(|account| *account.id == *id));
     Ok(pool)
-}
-
-/// Takes out the accounts whose id is not one of these.
-pub(super) fn remove_others(pool: &mut Pool, keeps: impl Fn(&str) -> bool, now: Timestamp) {
-    let others: Vec<Slot> = pool
-        .slots()
-        .filter(|slot| !pool.id(*slot).is_some_and(&keeps))
-        .collect();
-    for other in others {
-        pool.remove(other, now);
-    }
 }
 
 #[cfg(test)]

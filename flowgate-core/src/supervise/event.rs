@@ -64,6 +64,16 @@ pub enum Selection {
     Named(Vec<ServiceId>),
 }
 
+impl Selection {
+    /// The services of these names; of no name at all: all there are.
+    pub fn of(names: &[String]) -> Self {
+        if names.is_empty() {
+            return Self::All;
+        }
+        Self::Named(names.iter().map(|name| name.as_str().into()).collect())
+    }
+}
+
 /// What happened to one process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ProcessEvent {

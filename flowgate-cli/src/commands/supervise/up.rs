@@ -12,7 +12,7 @@ use flowgate_core::runtime;
 use flowgate_core::runtime::process::{
     self, ControlError, Request, Running, RuntimeDir, Supervisor, ask, follow,
 };
-use flowgate_core::supervise::{Selection, ServiceId, Services};
+use flowgate_core::supervise::{Selection, Services};
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -83,15 +83,7 @@ fn selection(services: &Services, names: &[String]) -> Result<Selection> {
             "`flowgate config show` shows which there are".to_owned(),
         ));
     }
-    Ok(match names {
-        [] => Selection::All,
-        names => Selection::Named(
-            names
-                .iter()
-                .map(|name| ServiceId::from(name.as_str()))
-                .collect(),
-        ),
-    })
+    Ok(Selection::of(names))
 }
 
 // One that runs already.

@@ -291,6 +291,17 @@ impl Pool {
         }
     }
 
+    /// Removes the accounts whose id is not one to keep.
+    pub fn retain(&mut self, now: Timestamp, keeps: impl Fn(&str) -> bool) {
+        let others: Vec<Slot> = self
+            .slots()
+            .filter(|slot| !self.id(*slot).is_some_and(&keeps))
+            .collect();
+        for other in others {
+            self.remove(other, now);
+        }
+    }
+
     /// Removes an account. Its requests under way may still be reported.
     pub fn remove(&mut self, slot: Slot, now: Timestamp) -> bool {
         self.advance(now);

@@ -88,6 +88,17 @@ impl Call {
             attempt_timeout: None,
         }
     }
+
+    /// What the pool is asked for the next attempt.
+    fn request<'a>(&self, pool: &mut Pool, attempt: &'a Attempt) -> Request<'a> {
+        Request {
+            model: pool.model(self.model.as_deref().unwrap_or_default()),
+            session: self.session.as_deref().map(session),
+            tokens: self.tokens,
+            exclude: attempt.exclude(),
+            since: Some(attempt.begun()),
+        }
+    }
 }
 
 impl fmt::Debug for Call {
@@ -366,14 +377,7 @@ impl<C> Inner<C> {
 
     fn pick(&self, call: &Call, attempt: &Attempt) -> Pick {
         let mut pool = self.shared.pool();
-        let model = pool.model(call.model.as_deref().unwrap_or_default());
-        let request = Request {
-            model,
-            session: call.session.as_deref().map(session),
-            tokens: call.tokens,
-            exclude: attempt.exclude(),
-            since: Some(attempt.begun()),
-        };
+        let request = call.request(&mut pool, attempt);
         pool.pick(now(), &request)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lease::{Turn, now};
 use super::{Account, Attempt, Call, Client, Executor, Inner};
-use crate::accounts::{Lifecycle, Pick, Refreshed, Request, session};
+use crate::accounts::{Lifecycle, Pick, Refreshed};
 use crate::runtime::shared::{Fleet, Lease, Options, Status};
 
 /// How long one process may take to get a new credential before another tries.
@@ -46,17 +46,7 @@ impl<C> Inner<C> {
         let Some(fleet) = self.fleet().filter(Fleet::is_strict) else {
             return (self.pick(call, attempt), None);
         };
-        let model = self
-            .shared
-            .pool()
-            .model(call.model.as_deref().unwrap_or_default());
-        let request = Request {
-            model,
-            session: call.session.as_deref().map(session),
-            tokens: call.tokens,
-            exclude: attempt.exclude(),
-            since: Some(attempt.begun()),
-        };
+        let request = call.request(&mut self.shared.pool(), attempt);
         fleet.pick(&request).await
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::lease::{Shared, now};
 use super::{Client, Executor};
 use crate::accounts::Pool;
-use crate::runtime::saved_pool::{StateError, remove_others, save_pool, saved_pool};
+use crate::runtime::saved_pool::{StateError, save_pool, saved_pool};
 
 /// How long changes are collected before they are written.
 const COLLECTED: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ impl<C: Client> Executor<C> {
         for account in accounts.values() {
             restored.upsert(&account.spec, now);
         }
-        remove_others(&mut restored, |id| accounts.contains_key(id), now);
+        restored.retain(now, |id| accounts.contains_key(id));
         restored.share_like(&pool);
         *pool = restored;
         drop(pool);

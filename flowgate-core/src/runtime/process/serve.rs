@@ -13,7 +13,7 @@ use super::dir::SOCKET;
 use super::supervisor::{Handle, Running, lagged, moment};
 use super::{Error, Status};
 use crate::event::Event;
-use crate::supervise::{Limits, Selection, ServiceId};
+use crate::supervise::{Limits, Selection};
 
 /// How many requests may wait for the supervisor.
 const REQUESTS: usize = 64;
@@ -131,15 +131,7 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
         if let Some(refusal) = unknown(&names, &known) {
             return call.answer(Err(refusal));
         }
-        let which = match names.as_slice() {
-            [] => Selection::All,
-            names => Selection::Named(
-                names
-                    .iter()
-                    .map(|name| ServiceId::from(name.as_str()))
-                    .collect(),
-            ),
-        };
+        let which = Selection::of(&names);
         match &call.request {
             Request::Start { .. } => handle.start(which.clone()),
             Request::Stop { .. } => handle.stop(which.clone()),
