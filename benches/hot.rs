@@ -3,6 +3,7 @@
 //! `hot NAME TIMES` sets NAME up, does it TIMES times and prints nothing; `hot` lists the names.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 
 use flowgate_benches::{BASE, starter};
 use flowgate_core::accounts::{
@@ -18,7 +19,7 @@ const NOW: u64 = 1_700_000_000_000;
 type SetUp = fn() -> Box<dyn FnMut()>;
 
 /// What can be counted.
-const PATHS: [(&str, SetUp); 9] = [
+const PATHS: [(&str, SetUp); 10] = [
     ("guard: git status", || check("git status")),
     ("guard: a pipeline", || {
         check("cat src/main.rs | grep -n 'fn ' | sort | head -20")
@@ -29,12 +30,15 @@ const PATHS: [(&str, SetUp); 9] = [
     ("guard: inline Python", || {
         check("python3 -c 'import json; print(json.load(open(\"a.json\")))'")
     }),
+    ("guard: a thousand commands", || check(&THOUSAND)),
     ("accounts: pick and report, 10", || pick(10)),
     ("accounts: pick and report, 1000", || pick(1_000)),
     ("accounts: classify a 429", classify_429),
     ("config: load, check, resolve", load),
     ("profile: merge", merge),
 ];
+
+static THOUSAND: LazyLock<String> = LazyLock::new(|| "true; ".repeat(1_000));
 
 fn check(command: &'static str) -> Box<dyn FnMut()> {
     let guard = Guard::default();

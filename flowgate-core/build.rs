@@ -206,9 +206,10 @@ impl Printer {
     fn patterns(&mut self, list: &List<Pattern>) -> String {
         self.list("Pattern", list, |s, pattern| {
             format!(
-                "Pattern {{ any: {}, bits: {} }}",
+                "Pattern {{ any: {}, bits: {}, least: {} }}",
                 s.texts(&pattern.any),
-                pattern.bits
+                pattern.bits,
+                pattern.least
             )
         })
     }

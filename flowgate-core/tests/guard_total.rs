@@ -209,6 +209,10 @@ const ADVERSARIAL: &[&str] = &[
     "ruby -e 'x { |x| x(x) ",
     "$((1+",
     "true; ",
+    "node -e 'x.forEach(x => x + x) ",
+    "x 'f(x) ",
+    "f(x)",
+    "f(",
 ];
 
 #[test]

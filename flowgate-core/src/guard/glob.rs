@@ -26,7 +26,7 @@ impl Pattern {
 
     /// The same for a word whose [`word_bit`] is known.
     pub(crate) fn matches_word(&self, word: &str, bit: u64, ignore_case: bool) -> bool {
-        self.bits & bit != 0 && self.compare(word, ignore_case)
+        self.bits & bit != 0 && word.len() >= self.least.into() && self.compare(word, ignore_case)
     }
 
     fn compare(&self, text: &str, ignore_case: bool) -> bool {

@@ -23,6 +23,8 @@ pub(crate) mod part {
     pub(crate) const PROCESS: u8 = 32;
     /// `NAME=(…)`.
     pub(crate) const ARRAY: u8 = 64;
+    /// A `=`: it may be an assignment.
+    pub(crate) const EQUALS: u8 = 128;
     /// Everything that needs expansion.
     pub(crate) const COMPLEX: u8 = QUOTE | DOLLAR | BRACE | TILDE | PROCESS | ARRAY;
 }
@@ -39,6 +41,11 @@ impl Word {
     pub(crate) fn text<'t>(&self, code: &'t str) -> &'t str {
         code.get(self.start as usize..self.end as usize)
             .unwrap_or_default()
+    }
+
+    /// Whether it is `NAME=value`, if it stands where one may.
+    pub(crate) fn is_assignment(&self, code: &str) -> bool {
+        self.parts & part::EQUALS != 0 && assignment(self.text(code)).is_some()
     }
 
     /// Its value, if that stands in the code: nothing in it needs expansion, or all of it is one
@@ -58,6 +65,29 @@ impl Word {
         };
         one.then_some(inner)
     }
+}
+
+/// Splits `NAME=value`, `NAME+=value`, `NAME[i]=value`: the name, and where the value begins.
+pub(crate) fn assignment(text: &str) -> Option<(&str, usize)> {
+    let bytes = text.as_bytes();
+    if !bytes
+        .first()
+        .is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+    {
+        return None;
+    }
+    let name = bytes
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
+        .count();
+    let mut at = name;
+    if bytes.get(at) == Some(&b'[') {
+        at += memchr::memchr(b']', &bytes[at..])? + 1;
+    }
+    if bytes.get(at) == Some(&b'+') {
+        at += 1;
+    }
+    (bytes.get(at) == Some(&b'=')).then(|| (&text[..name], at + 1))
 }
 
 /// A control operator.
@@ -416,6 +446,10 @@ impl<'t> Lexer<'t> {
             b'{' => {
                 self.at += 1;
                 part::BRACE
+            }
+            b'=' => {
+                self.at += 1;
+                part::EQUALS
             }
             b'~' => {
                 let first = self.at == start || matches!(self.bytes[self.at - 1], b'=' | b':');

@@ -44,6 +44,8 @@ pub(crate) struct Pattern {
     pub any: List<Text>,
     /// The words that may match, as a set of [`word_bit`]s.
     pub bits: u64,
+    /// How many bytes a word has at least that may match.
+    pub least: u8,
 }
 
 impl Pattern {
@@ -59,6 +61,7 @@ impl Pattern {
         Self {
             any: List::Owned(text.split('|').map(|t| Cow::Owned(t.to_owned())).collect()),
             bits: text.split('|').fold(0, |set, word| set | may(word)),
+            least: text.split('|').map(least).min().unwrap_or(0),
         }
     }
 }
@@ -317,9 +320,20 @@ impl RuleSet {
         }
         self.prefixes
             .iter()
-            .find(|(prefix, _)| text.len() > prefix.len() && text.starts_with(&**prefix))
+            .find(|(prefix, _)| {
+                // Most differ in the first letter, which costs no call.
+                text.as_bytes().first() == prefix.as_bytes().first()
+                    && text.len() > prefix.len()
+                    && text.starts_with(&**prefix)
+            })
             .map(|&(_, entry)| &self.entries[entry as usize])
     }
+}
+
+/// How many bytes a word has at least that matches a pattern.
+fn least(pattern: &str) -> u8 {
+    let bytes = pattern.bytes().filter(|byte| *byte != b'*').count();
+    u8::try_from(bytes).unwrap_or(u8::MAX)
 }
 
 /// The place of a word in a set of 64 bits; words that differ only in case share it.

@@ -145,7 +145,7 @@ pub(crate) fn apply(way: &Exec, args: &[Arg<'_>], mut found: impl FnMut(Inner)) 
             }
             continue;
         }
-        if way.assigns && super::walk::assignment(word).is_some() {
+        if way.assigns && super::lex::assignment(word).is_some() {
             i += 1;
             continue;
         }

@@ -1,7 +1,8 @@
 //! What a command does to the shell itself: directory, variables, arguments.
 
+use crate::guard::lex::assignment;
 use crate::guard::value::{MANY, Place, UNKNOWN, UNKNOWN_TEXT};
-use crate::guard::walk::{Arg, Walker, assignment};
+use crate::guard::walk::{Arg, Walker};
 
 impl Walker<'_> {
     /// Follows what a command does to the shell itself.

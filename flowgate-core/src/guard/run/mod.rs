@@ -177,6 +177,9 @@ impl Walker<'_> {
 
     /// A program that the guard does not know may run its words: look where a command could stand.
     fn behind_unknown(&mut self, name: Name<'_>, args: &[Arg<'_>], io: &Io<'_>) {
+        if args.len() < 3 {
+            return;
+        }
         let at = match args.iter().position(|a| a.text == "--") {
             Some(dashes) => dashes + 1,
             None => 1,

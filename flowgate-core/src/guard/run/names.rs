@@ -6,6 +6,9 @@ use crate::guard::ruleset::{Name, index, position};
 /// The name of a command: without directory, version (`prisma@5`), `.exe` and the like.
 pub(crate) fn base_name(word: &str) -> &str {
     let bytes = word.as_bytes();
+    if !bytes.iter().any(|byte| b"./@\\".contains(byte)) {
+        return word;
+    }
     let (mut start, mut at, mut dot) = (0, None, None);
     for (i, byte) in bytes.iter().enumerate() {
         match byte {

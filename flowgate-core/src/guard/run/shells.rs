@@ -1,8 +1,9 @@
 //! Shells: code in words, on standard input, in files that were written a moment ago.
 
 use super::{base_name, join, names::PACKAGE_VERBS};
+use crate::guard::lex::assignment;
 use crate::guard::value::{Flow, Producer, UNKNOWN};
-use crate::guard::walk::{Arg, Io, Origin, Walker, assignment};
+use crate::guard::walk::{Arg, Io, Origin, Walker};
 
 impl Walker<'_> {
     /// Shell code in a word, from an offset on.

@@ -8,8 +8,6 @@ mod function;
 mod script;
 mod simple;
 
-pub(crate) use simple::assignment;
-
 use smallvec::SmallVec;
 
 use super::rules::Finding;

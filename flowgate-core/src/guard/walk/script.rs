@@ -46,6 +46,8 @@ struct Definition {
 pub(super) struct Simple {
     pub(super) words: SmallVec<[Word; 16]>,
     pub(super) redirects: SmallVec<[Redirect; 3]>,
+    /// Whether it was looked at as a call in some other language.
+    called: bool,
 }
 
 impl Simple {
@@ -56,6 +58,7 @@ impl Simple {
     fn clear(&mut self) {
         self.words.clear();
         self.redirects.clear();
+        self.called = false;
     }
 }
 
@@ -68,7 +71,7 @@ pub(super) struct Script<'s, 'g, 't> {
     pub(super) simple: Simple,
     frames: SmallVec<[Frame; 8]>,
     /// How many of the frames are branches.
-    branches: usize,
+    pub(super) branches: usize,
     /// Directories to go back to when subshells end.
     places: Vec<Place>,
     /// What each open group has written so far.
@@ -315,9 +318,12 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         if self.skipped.is_some() {
             return self.lexer.seek(end);
         }
-        let text = self.code.get(first.start as usize..end).unwrap_or_default();
-        let span = self.origin.span(first.start, end as u32);
-        self.walker.bare_call(text, span);
+        // Only up to the first of its parentheses can it be a name.
+        if !std::mem::replace(&mut self.simple.called, true) {
+            let text = self.code.get(first.start as usize..end).unwrap_or_default();
+            let span = self.origin.span(first.start, end as u32);
+            self.walker.bare_call(text, span);
+        }
         let at = self.lexer.at() as u32;
         self.simple.words.push(Word {
             start: at,
@@ -468,10 +474,6 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
             self.walker
                 .special("system.processes:fork-bomb", span, false);
         }
-    }
-
-    pub(super) fn in_branch(&self) -> bool {
-        self.branches > 0
     }
 }
 

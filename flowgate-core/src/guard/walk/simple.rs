@@ -3,7 +3,7 @@
 use super::script::Script;
 use super::{Arg, Args, Io, Origin, Walker};
 use crate::guard::expand::Split;
-use crate::guard::lex::{Direction, Lexer, Redirect, Token, Word, part};
+use crate::guard::lex::{Direction, Lexer, Redirect, Token, Word, assignment, part};
 use crate::guard::value::{Flow, Producer};
 
 impl Script<'_, '_, '_> {
@@ -13,109 +13,125 @@ impl Script<'_, '_, '_> {
             return Flow::Unknown(Producer::Other);
         }
         let hidden = self.walker.hidden.take();
-        let branch = self.in_branch();
+        let flow = if self.is_plain() {
+            self.evaluate_plain(stdin, wanted)
+        } else {
+            self.evaluate_any(stdin, wanted, closed)
+        };
+        self.walker.hidden = hidden;
+        flow
+    }
+
+    /// Whether the words say what they are, without assignments and redirections: most commands
+    /// do. Leaves the words in `plain`.
+    fn is_plain(&mut self) -> bool {
         let (code, origin) = (self.code, self.origin);
-        let Self {
-            walker,
-            simple,
-            plain,
-            ..
-        } = self;
+        self.plain.clear();
+        let words = &self.simple.words;
+        if words.is_empty() || !self.simple.redirects.is_empty() || words[0].is_assignment(code) {
+            return false;
+        }
+        for word in words {
+            let Some(text) = word.spelled(code) else {
+                return false;
+            };
+            let span = origin.span(word.start, word.end);
+            self.plain.push(Arg { text, span });
+        }
+        true
+    }
+
+    fn evaluate_plain(&mut self, stdin: &Flow, wanted: bool) -> Flow {
+        let args = self.plain.as_slice();
+        let io = Io {
+            stdin,
+            wanted,
+            span: (args[0].span.0, args[args.len() - 1].span.1),
+            input_span: None,
+        };
+        let branch = self.branches > 0;
+        self.walker.execute(args, &io, branch)
+    }
+
+    fn evaluate_any(&mut self, stdin: &Flow, wanted: bool, closed: Option<Flow>) -> Flow {
+        let branch = self.branches > 0;
+        let (code, origin) = (self.code, self.origin);
+        let Self { walker, simple, .. } = self;
         let (words, redirects) = (&simple.words, &simple.redirects);
-        let assigned = words
+        let assigned = words.iter().take_while(|w| w.is_assignment(code)).count();
+        let fields: Vec<(&Word, Fields<'_>)> = words[assigned..]
             .iter()
-            .take_while(|w| assignment(w.text(code)).is_some())
-            .count();
-        // Words that are what they say borrow from the code; the others are kept here.
-        let mut owned: Vec<(usize, Vec<String>)> = Vec::new();
-        plain.clear();
-        for (index, word) in words.iter().enumerate().skip(assigned) {
-            match word.spelled(code) {
-                Some(text) => plain.push(Arg {
-                    text,
-                    span: origin.span(word.start, word.end),
-                }),
-                None => owned.push((index, walker.expand(code, *word, origin, Split::Yes))),
+            .map(|word| (word, walker.fields(code, *word, origin)))
+            .collect();
+        let mut args = Args::new();
+        for (word, fields) in &fields {
+            let span = origin.span(word.start, word.end);
+            match fields {
+                Fields::Spelled(text) => args.push(Arg { text, span }),
+                Fields::Expanded(all) => args.extend(all.iter().map(|text| Arg { text, span })),
             }
         }
-        let mut expanded;
-        let args: &[Arg<'_>] = if owned.is_empty() {
-            plain
-        } else {
-            expanded = Args::new();
-            let mut borrowed = plain.iter();
-            let mut fields = owned.iter().peekable();
-            for (index, word) in words.iter().enumerate().skip(assigned) {
-                let span = origin.span(word.start, word.end);
-                match fields.next_if(|(i, _)| *i == index) {
-                    Some((_, fields)) => fields
-                        .iter()
-                        .for_each(|text| expanded.push(Arg { text, span })),
-                    None => borrowed
-                        .next()
-                        .into_iter()
-                        .for_each(|&arg| expanded.push(arg)),
-                }
-            }
-            &expanded
-        };
         let scene = Scene { code, origin };
         let mark = walker.state.mark();
-        for word in words.iter().take(assigned) {
+        for word in &words[..assigned] {
             scene.assign(walker, *word, branch);
         }
         let outcome = scene.redirected(walker, redirects);
-        let span = match (words.first(), words.last()) {
-            (Some(first), Some(last)) => origin.span(
-                first.start,
-                last.end.max(redirects.last().map_or(0, |r| {
-                    if r.direction == Direction::Heredoc {
-                        0
-                    } else {
-                        r.target.end
-                    }
-                })),
-            ),
-            _ => redirects
-                .first()
-                .map_or((0, 0), |r| origin.span(r.target.start, r.target.end)),
-        };
-        let writes = outcome.file.is_some();
         let io = Io {
             stdin: outcome.stdin.as_ref().unwrap_or(stdin),
-            wanted: wanted || writes,
-            span,
+            wanted: wanted || outcome.file.is_some(),
+            span: scene.span(words, redirects),
             input_span: outcome.input_span,
         };
-        let flow = if args.is_empty() {
-            closed.unwrap_or_default()
-        } else {
-            let flow = match walker.function(args[0].text) {
-                Some(index) => walker.call_function(index, args, &io),
-                None => walker.run(args, &io),
-            };
-            walker.state_after(args, branch);
-            flow
-        };
-        walker.hidden = hidden;
-        if !args.is_empty() && assigned > 0 {
+        if args.is_empty() {
+            return walker.write(closed.unwrap_or_default(), outcome.file);
+        }
+        let flow = walker.execute(&args, &io, branch);
+        if assigned > 0 {
             walker.state.restore(mark);
         }
-        match outcome.file {
-            Some(path) => {
-                if matches!(flow, Flow::Unknown(Producer::Network)) {
-                    walker.state.downloads.push(path);
-                    return Flow::Nothing;
-                }
-                if let Flow::Literal(text) = flow
-                    && walker.state.files.len() < 64
-                {
-                    walker.state.files.push((path, text));
-                }
-                Flow::Nothing
-            }
-            None => flow,
+        walker.write(flow, outcome.file)
+    }
+}
+
+/// What a word becomes.
+enum Fields<'t> {
+    Expanded(Vec<String>),
+    /// It is what it says.
+    Spelled(&'t str),
+}
+
+impl Walker<'_> {
+    fn fields<'t>(&mut self, code: &'t str, word: Word, origin: Origin) -> Fields<'t> {
+        match word.spelled(code) {
+            Some(text) => Fields::Spelled(text),
+            None => Fields::Expanded(self.expand(code, word, origin, Split::Yes)),
         }
+    }
+
+    /// Runs a command of at least one word.
+    fn execute(&mut self, args: &[Arg<'_>], io: &Io<'_>, branch: bool) -> Flow {
+        let flow = match self.function(args[0].text) {
+            Some(index) => self.call_function(index, args, io),
+            None => self.run(args, io),
+        };
+        self.state_after(args, branch);
+        flow
+    }
+
+    /// What is left to read of a flow when it was written to a file.
+    fn write(&mut self, flow: Flow, file: Option<String>) -> Flow {
+        let Some(path) = file else {
+            return flow;
+        };
+        match flow {
+            Flow::Unknown(Producer::Network) => self.state.downloads.push(path),
+            Flow::Literal(text) if self.state.files.len() < 64 => {
+                self.state.files.push((path, text));
+            }
+            _ => {}
+        }
+        Flow::Nothing
     }
 }
 
@@ -127,6 +143,22 @@ struct Scene<'t> {
 }
 
 impl Scene<'_> {
+    /// The range of a command.
+    fn span(self, words: &[Word], redirects: &[Redirect]) -> (u32, u32) {
+        let end = |redirect: &Redirect| match redirect.direction {
+            Direction::Heredoc => 0,
+            _ => redirect.target.end,
+        };
+        match (words.first(), words.last()) {
+            (Some(first), Some(last)) => self
+                .origin
+                .span(first.start, last.end.max(redirects.last().map_or(0, end))),
+            _ => redirects
+                .first()
+                .map_or((0, 0), |r| self.origin.span(r.target.start, r.target.end)),
+        }
+    }
+
     fn assign(self, walker: &mut Walker<'_>, word: Word, branch: bool) {
         let text = word.text(self.code);
         let Some((name, value)) = assignment(text) else {
@@ -239,29 +271,6 @@ impl Walker<'_> {
             }
         }
     }
-}
-
-/// Splits `NAME=value`, `NAME+=value`, `NAME[i]=value`: the name, and where the value begins.
-pub(crate) fn assignment(text: &str) -> Option<(&str, usize)> {
-    let bytes = text.as_bytes();
-    if !bytes
-        .first()
-        .is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
-    {
-        return None;
-    }
-    let name = bytes
-        .iter()
-        .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_')
-        .count();
-    let mut at = name;
-    if bytes.get(at) == Some(&b'[') {
-        at += memchr::memchr(b']', &bytes[at..])? + 1;
-    }
-    if bytes.get(at) == Some(&b'+') {
-        at += 1;
-    }
-    (bytes.get(at) == Some(&b'=')).then(|| (&text[..name], at + 1))
 }
 
 fn untabbed(body: &str) -> String {
