@@ -27,6 +27,9 @@ pub struct Stored {
     pub disabled: bool,
 }
 
+/// The names under which stored credentials say when they end.
+pub(super) const ENDS: [&str; 4] = ["expired", "expires_at", "expiry", "expires"];
+
 /// Reads what a stored credential says about itself; `None` if it is not a JSON object.
 ///
 /// ```
@@ -42,8 +45,7 @@ pub fn describe(content: &str) -> Option<Stored> {
     let token = ["access_token", "id_token"]
         .iter()
         .find_map(|key| jwt_claims(root.get(*key)?.as_str()?));
-    let moments = ["expired", "expires_at", "expiry", "expires"];
-    let written = moments.iter().find_map(|key| moment_of(root.get(*key)?));
+    let written = ENDS.iter().find_map(|key| moment_of(root.get(*key)?));
     Some(Stored {
         provider: said(&["type", "provider"]),
         account: said(&["email", "account", "username", "account_id"]),

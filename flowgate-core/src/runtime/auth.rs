@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -32,8 +32,12 @@ pub async fn sign_in(
     mut show: impl FnMut(&Prompt),
     cancelled: impl Future<Output = ()>,
 ) -> Result<Outcome, Error> {
-    let started = Instant::now();
-    let now = || Timestamp::try_from(started.elapsed().as_millis()).unwrap_or(Timestamp::MAX);
+    // The time of day, which nobody sets back in between.
+    let (began, started) = (UNIX_EPOCH.elapsed().unwrap_or_default(), Instant::now());
+    let now = || {
+        let now = began + started.elapsed();
+        Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX)
+    };
     let (mut machine, first) = SignIn::start(provider, timing, now())?;
     let http = Http::direct();
     let mut cancelled = pin!(cancelled);

@@ -11,7 +11,8 @@ pub use said::{Action, Event, Method, Outcome, Prompt, Request, Timing};
 
 use super::answer::{harmless, message, number, object, text, url};
 use super::provider::{Flow, Provider};
-use crate::Timestamp;
+use super::stored::ENDS;
+use crate::{Timestamp, rfc3339};
 
 /// How long a person has to sign in, in milliseconds.
 pub const DEFAULT_TIMEOUT: u64 = 180_000;
@@ -315,7 +316,7 @@ impl SignIn {
                 | "done",
             ) => {
                 let status = word.clone().unwrap_or_default();
-                let credentials = credentials(answer);
+                let credentials = credentials(answer, now);
                 self.finish(Outcome::Success {
                     status,
                     credentials,
@@ -432,14 +433,27 @@ fn status_word(answer: &Map<String, Value>, flow: &Flow) -> Option<String> {
     Some(harmless(&word.trim().to_lowercase()))
 }
 
-/// The credentials in an answer: under `credentials`, or the answer itself.
-fn credentials(answer: &Map<String, Value>) -> Option<Map<String, Value>> {
-    if let Some(Value::Object(credentials)) = answer.get("credentials") {
-        return Some(credentials.clone()).filter(|credentials| !credentials.is_empty());
+/// The credentials in an answer: under `credentials`, or the answer itself. How long they last is
+/// counted from now, which nobody who reads them later knows.
+fn credentials(answer: &Map<String, Value>, now: Timestamp) -> Option<Map<String, Value>> {
+    let mut credentials = match answer.get("credentials") {
+        Some(Value::Object(credentials)) if !credentials.is_empty() => credentials.clone(),
+        Some(Value::Object(_)) => return None,
+        _ => {
+            text(answer, &["access_token"])?;
+            answer.clone()
+        }
+    };
+    if !answer.contains_key("credentials") {
+        credentials.shift_remove("status");
     }
-    text(answer, &["access_token"])?;
-    let mut credentials = answer.clone();
-    credentials.shift_remove("status");
+    let seconds = credentials.get("expires_in").and_then(Value::as_u64);
+    if let Some(seconds) = seconds
+        && !ENDS.iter().any(|key| credentials.contains_key(*key))
+    {
+        let end = now.saturating_add(seconds.saturating_mul(1000));
+        credentials.insert("expires_at".to_owned(), rfc3339(end).into());
+    }
     Some(credentials)
 }
 

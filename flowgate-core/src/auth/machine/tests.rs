@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::auth::{Error, providers};
+use crate::auth::{Error, describe, providers};
 use crate::config::Config;
 
 /// What a server of the tests does when it is asked.
@@ -515,6 +515,29 @@ fn credentials_come_with_the_answer_and_are_not_shown() {
         serde_json::to_string(&run.outcome).unwrap()
     );
     assert!(!shown.contains("tok-"), "{shown}");
+}
+
+#[test]
+fn how_long_credentials_last_becomes_the_moment_they_end() {
+    let first = Answers(200, r#"{"auth_url": "https://a", "token": "tok-1"}"#);
+    let end_of = |body: &'static str| {
+        let run = run_at(&acme(), first.clone(), &[Answers(200, body)], TIMING);
+        let Outcome::Success {
+            credentials: Some(credentials),
+            ..
+        } = run.outcome
+        else {
+            panic!()
+        };
+        let text = serde_json::to_string(&credentials).unwrap();
+        (describe(&text).unwrap().expires, run.took)
+    };
+    let (end, now) = end_of(r#"{"status": "success", "access_token": "a", "expires_in": 3600}"#);
+    assert_eq!(end, Some(now + 3_600_000));
+    let said = r#"{"status": "ok", "access_token": "a", "expires_in": 3600, "expired": "2026-03-01T00:00:00Z"}"#;
+    assert_eq!(end_of(said).0, Some(1_772_323_200_000));
+    let endless = r#"{"status": "ok", "access_token": "a", "expires_in": 18446744073709551615}"#;
+    end_of(endless);
 }
 
 #[test]
