@@ -69,17 +69,8 @@ from .exceptions import (
     SuperviseTimeout,
 )
 from .guard import Guard
-from .supervisor import (
-    Applied,
-    AsyncSupervisor,
-    PlanStep,
-    Service,
-    ServiceEvent,
-    ServiceEvents,
-    ServiceStatus,
-    Supervisor,
-    SupervisorClient,
-)
+from .services import Applied, PlanStep, Service, ServiceEvent, ServiceStatus
+from .supervisor import AsyncSupervisor, ServiceEvents, Supervisor, SupervisorClient
 from .values import (
     Activation,
     Change,

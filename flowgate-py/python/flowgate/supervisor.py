@@ -8,15 +8,24 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from . import _binary, _flowgate
 from ._flowgate import Config
 from .exceptions import SuperviseError
+from .services import (
+    Applied,
+    ServiceEvent,
+    Services,
+    ServiceStatus,
+    as_document,
+    read_applied,
+    read_event,
+    read_statuses,
+)
 
 if TYPE_CHECKING:
     from ._flowgate import _Events, _Supervisor
@@ -25,117 +34,6 @@ _Self = TypeVar("_Self", bound="_Opened")
 _Path: TypeAlias = str | os.PathLike[str]
 #: How long a supervisor that does nothing else may take to answer, in seconds.
 _PROMPT = 5.0
-
-
-class Command(TypedDict, total=False):
-    """What is run: ``args`` are the program and its arguments, without a shell."""
-
-    args: list[str]
-    cwd: str
-    env: dict[str, str]
-    env_file: list[str]
-    inherit_env: bool
-
-
-class _Command(TypedDict):
-    command: Command
-
-
-class Service(_Command, total=False):
-    """A service, as it stands under ``services`` of a configuration; only ``command`` is required."""
-
-    host: str
-    port: int
-    on_port_conflict: Literal["wait", "fail"]
-    overlap: Literal["never", "socket", "forward"]
-    start_timeout: str
-    readiness: Mapping[str, Any]
-    readiness_path: str
-    liveness: Mapping[str, Any]
-    health_path: str
-    restart: Mapping[str, Any]
-    stop: Mapping[str, Any]
-    depends_on: list[str] | Mapping[str, Any]
-    logs: Mapping[str, Any]
-    on_supervisor_exit: Literal["stop", "leave"]
-
-
-#: Services by name: each as :class:`Service` says, or the words of its command alone.
-Services: TypeAlias = Mapping[str, Service | Mapping[str, Any] | Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """Where a service stands.
-
-    ``public`` is that in one word of six, ``state`` in more detail (``"ready"``, ``"unhealthy"``,
-    ``"waiting"``, ``"backoff"`` …), with what belongs to it in ``detail``; ``want`` says whether it
-    shall run. ``generation`` is the number of its process, or of the last one, ``restarts`` how often
-    it was started again after it ended by itself. ``last_exit`` is how its last process ended, as the
-    ``returncode`` of a subprocess: negative for a signal; ``completed`` says whether it did its work, if
-    it has ended and is not started again. Memory and processor are those of all of its processes.
-    """
-
-    name: str
-    public: Literal["stopped", "starting", "running", "stopping", "restarting", "error"]
-    state: str
-    want: Literal["up", "down"]
-    generation: int
-    pid: int | None = None
-    port: int | None = None
-    restarts: int = 0
-    last_exit: int | None = None
-    completed: bool | None = None
-    last_error: str | None = None
-    uptime_ms: int | None = None
-    rss_bytes: int | None = None
-    cpu_ms: int | None = None
-    log_bytes_lost: int = 0
-    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    @property
-    def running(self) -> bool:
-        """Whether it is ready for work."""
-        return self.public == "running"
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceEvent:
-    """Something that happened.
-
-    ``ts`` is when, in RFC 3339, ``event`` what (``"service.ready"``, ``"service.exited"`` …; the list
-    is in the documentation of supervision), ``service`` to which one, and ``data`` what else there is
-    to know. ``"supervisor.lagged"`` says how many events were ``missed``, for nobody asked for them.
-    """
-
-    ts: str
-    seq: int
-    event: str
-    level: Literal["debug", "info", "warn", "error"]
-    service: str
-    data: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanStep:
-    """What a change means for one service, and why: with ``"replace"`` the new process is ready
-    before the old one is stopped, with ``"reconfigure"`` the process stays."""
-
-    service: str
-    action: Literal["stop", "replace", "restart", "reconfigure", "start"]
-    because: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """How a change of the configuration ended: ``"committed"``; ``"rolled_back"``, because of
-    ``why``, and everything is as it was but for what ``left`` says; or ``"planned"``, and nothing
-    was done."""
-
-    outcome: Literal["committed", "rolled_back", "planned"]
-    plan: tuple[PlanStep, ...] = ()
-    why: str | None = None
-    left: str | None = None
 
 
 class _Answer:
@@ -207,7 +105,7 @@ class ServiceEvents:
         self._next = None
         if event is None:
             raise StopIteration
-        return _event(event)
+        return read_event(event)
 
     def __aiter__(self) -> ServiceEvents:
         return self
@@ -218,7 +116,7 @@ class ServiceEvents:
         self._next = None
         if event is None:
             raise StopAsyncIteration
-        return _event(event)
+        return read_event(event)
 
     def close(self) -> None:
         """Hears no more. Who waits for an event is told that there is none."""
@@ -296,19 +194,19 @@ class _Supervising(_Opened):
         Returns when each of them is ready, has done its work, or has failed. Raises
         :class:`SuperviseTimeout` if that takes longer than ``timeout`` seconds.
         """
-        return _statuses(self._ask("start", timeout, services=services).wait())
+        return read_statuses(self._ask("start", timeout, services=services).wait())
 
     def stop(self, *services: str, timeout: float | None = None) -> list[ServiceStatus]:
         """Brings services down, those that need others first; returns when they are."""
-        return _statuses(self._ask("stop", timeout, services=services).wait())
+        return read_statuses(self._ask("stop", timeout, services=services).wait())
 
     def restart(self, *services: str, timeout: float | None = None) -> list[ServiceStatus]:
         """Replaces the processes of services; returns when the new ones are ready, or have failed."""
-        return _statuses(self._ask("restart", timeout, services=services).wait())
+        return read_statuses(self._ask("restart", timeout, services=services).wait())
 
     def status(self, *, timeout: float | None = _PROMPT) -> list[ServiceStatus]:
         """Where every service stands, by name."""
-        return _statuses(self._ask("status", timeout).wait())
+        return read_statuses(self._ask("status", timeout).wait())
 
     def apply(
         self, profile: str | None = None, *, dry_run: bool = False, file: _Path | None = None
@@ -318,7 +216,7 @@ class _Supervising(_Opened):
 
         With ``dry_run`` only says what that would mean.
         """
-        return _applied(self._change(profile, dry_run, file).wait())
+        return read_applied(self._change(profile, dry_run, file).wait())
 
     def shutdown(self, *, force: bool = False) -> None:
         """Asks the supervisor to bring everything down and to end; with ``force`` at once."""
@@ -415,7 +313,7 @@ class Supervisor(_Supervising):
             native = _flowgate._Supervisor.of_config(self._services, program)
         else:
             assert self._runtime_dir is not None
-            services = _given(self._services)
+            services = as_document(self._services)
             native = _flowgate._Supervisor.of_services(services, self._runtime_dir, program)
         self._end = _Answer()
         native.at_end(self._end)
@@ -424,7 +322,7 @@ class Supervisor(_Supervising):
     def replace(self, services: Services) -> list[ServiceStatus]:
         """Makes the services be these: stops what is not among them, starts what is new, restarts
         what changed so that it has to; returns when that is done."""
-        return _statuses(self._replace(services).wait())
+        return read_statuses(self._replace(services).wait())
 
     def wait(self) -> None:
         """Waits until everything is down because somebody asked for it, such as ``flowgate down``."""
@@ -447,7 +345,7 @@ class Supervisor(_Supervising):
 
     def _replace(self, services: Services) -> _Answer:
         answer = _Answer()
-        self._opened().replace(_given(services), answer)
+        self._opened().replace(as_document(services), answer)
         return answer
 
     def _shut_down(self, *, force: bool) -> None:
@@ -514,31 +412,31 @@ class AsyncSupervisor:
 
     async def start(self, *services: str, timeout: float | None = None) -> list[ServiceStatus]:
         """See :meth:`Supervisor.start`. Giving up the wait leaves the services on their way."""
-        return _statuses(await self._of._ask("start", timeout, services=services).wait_async())
+        return read_statuses(await self._of._ask("start", timeout, services=services).wait_async())
 
     async def stop(self, *services: str, timeout: float | None = None) -> list[ServiceStatus]:
         """See :meth:`Supervisor.stop`."""
-        return _statuses(await self._of._ask("stop", timeout, services=services).wait_async())
+        return read_statuses(await self._of._ask("stop", timeout, services=services).wait_async())
 
     async def restart(self, *services: str, timeout: float | None = None) -> list[ServiceStatus]:
         """See :meth:`Supervisor.restart`."""
-        return _statuses(await self._of._ask("restart", timeout, services=services).wait_async())
+        return read_statuses(await self._of._ask("restart", timeout, services=services).wait_async())
 
     async def status(self, *, timeout: float | None = _PROMPT) -> list[ServiceStatus]:
         """See :meth:`Supervisor.status`."""
-        return _statuses(await self._of._ask("status", timeout).wait_async())
+        return read_statuses(await self._of._ask("status", timeout).wait_async())
 
     async def apply(
         self, profile: str | None = None, *, dry_run: bool = False, file: _Path | None = None
     ) -> Applied:
         """See :meth:`Supervisor.apply`."""
-        return _applied(await self._of._change(profile, dry_run, file).wait_async())
+        return read_applied(await self._of._change(profile, dry_run, file).wait_async())
 
     async def replace(self, services: Services) -> list[ServiceStatus]:
         """See :meth:`Supervisor.replace`. Only for a supervisor of this process."""
         if not isinstance(self._of, Supervisor):
             raise TypeError("the supervisor of another process takes a configuration file: apply()")
-        return _statuses(await self._of._replace(services).wait_async())
+        return read_statuses(await self._of._replace(services).wait_async())
 
     async def shutdown(self, *, force: bool = False) -> None:
         """See :meth:`Supervisor.shutdown`."""
@@ -558,53 +456,3 @@ def _require_linux() -> None:
             "run the program in a Linux container or in WSL 2",
             "supervise.unsupported",
         )
-
-
-def _given(services: Services) -> dict[str, Any]:
-    # Paths are given as they are: a document knows texts only.
-    return {name: _words(service) for name, service in services.items()}
-
-
-def _words(service: Any) -> Any:
-    if isinstance(service, (list, tuple)):
-        return [os.fspath(word) for word in service]
-    return service
-
-
-def _statuses(answer: Mapping[str, Any]) -> list[ServiceStatus]:
-    return [_status(dict(fields)) for fields in answer["services"]]
-
-
-def _status(fields: dict[str, Any]) -> ServiceStatus:
-    known = {name: fields.pop(name) for name in _STATUS if name in fields}
-    process, last_exit = fields.pop("process"), fields.pop("last_exit")
-    del fields["since"]
-    if isinstance(last_exit, dict):
-        known["last_exit"] = last_exit.get("code", -last_exit.get("signal", 0))
-    return ServiceStatus(pid=process and process["pid"], detail=fields, **known)
-
-
-#: What a status has in common with its JSON form.
-_STATUS = (
-    *("name", "public", "state", "want", "generation", "port", "restarts", "completed", "last_error"),
-    *("uptime_ms", "rss_bytes", "cpu_ms", "log_bytes_lost"),
-)
-
-
-def _event(fields: dict[str, Any]) -> ServiceEvent:
-    return ServiceEvent(service=fields.pop("subject"), **fields)
-
-
-def _applied(answer: Mapping[str, Any]) -> Applied:
-    return Applied(
-        answer.get("outcome", "planned"),
-        _plan(answer.get("plan") or ()),
-        answer.get("why"),
-        answer.get("left"),
-    )
-
-
-def _plan(steps: Iterable[Mapping[str, Any]]) -> tuple[PlanStep, ...]:
-    return tuple(
-        PlanStep(step["service"], step["action"], tuple(step.get("because", ()))) for step in steps
-    )
