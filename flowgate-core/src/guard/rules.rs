@@ -391,6 +391,9 @@ impl<'g> Walker<'g> {
             self.language(language, text, origin, span);
             return 0;
         }
+        for code in sql::programs(text) {
+            self.nested(code, Origin::at(span, None), Flow::Nothing, false);
+        }
         for line in text.lines() {
             let line = line.trim_start();
             for escape in ["\\! ", "\\!", ".shell ", ".system ", "system ", "!"] {
@@ -404,6 +407,17 @@ impl<'g> Walker<'g> {
                     break;
                 }
             }
+        }
+        // `.headers on` and `\set x` are lines of the client, not of a statement.
+        if text.contains(['.', '\\']) {
+            let statements = |line: &&str| !line.trim_start().starts_with(['.', '\\']);
+            return sql::kinds(
+                &text
+                    .lines()
+                    .filter(statements)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            );
         }
         sql::kinds(text)
     }

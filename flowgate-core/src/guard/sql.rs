@@ -18,6 +18,19 @@ pub(crate) fn is_statement(args: &[Arg<'_>]) -> bool {
     }
 }
 
+/// The shell code of `COPY … FROM PROGRAM 'code'`.
+pub(crate) fn programs(text: &str) -> impl Iterator<Item = &str> {
+    const WORD: &str = "program";
+    let starts = text.char_indices().filter(|(at, _)| {
+        text.get(*at..at + WORD.len())
+            .is_some_and(|w| w.eq_ignore_ascii_case(WORD))
+    });
+    starts.filter_map(|(at, _)| {
+        let quoted = text[at + WORD.len()..].trim_start().strip_prefix('\'')?;
+        quoted.split('\'').next()
+    })
+}
+
 /// The kinds of statement in a text, as bits of [`SqlKind`].
 pub(crate) fn kinds(text: &str) -> u32 {
     let mut tokens: Vec<Token<'_>> = Vec::new();

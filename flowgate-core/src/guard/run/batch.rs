@@ -151,6 +151,9 @@ impl Walker<'_> {
             .iter()
             .position(|a| matches!(a.text, ":::" | "::::" | ":::+" | "::::+"));
         let (template, inputs) = rest.split_at(split.unwrap_or(rest.len()));
+        if args[..i].iter().any(|a| a.text == "--pipe") && !template.is_empty() {
+            return self.run(template, io);
+        }
         let span = io.span;
         let given: Vec<String> = match (inputs.first(), io.stdin) {
             (Some(mark), _) if mark.text == ":::" => inputs[1..]
@@ -217,6 +220,11 @@ impl Walker<'_> {
             return Flow::Nothing;
         }
         let search = Search::read(args);
+        for pair in args.windows(2) {
+            if matches!(pair[0].text, "-fprint" | "-fprint0" | "-fprintf" | "-fls") {
+                self.truncates(pair[1].text, pair[1].span);
+            }
+        }
         let mut i = 1;
         while let Some(text) = args.get(i).map(|a| a.text) {
             if matches!(text, "-exec" | "-execdir" | "-ok" | "-okdir") {

@@ -1,12 +1,12 @@
 //! What a command does to the shell itself: directory, variables, arguments.
 
 use crate::guard::lex::assignment;
-use crate::guard::value::{MANY, Place, UNKNOWN, UNKNOWN_TEXT};
-use crate::guard::walk::{Arg, Walker};
+use crate::guard::value::{Flow, MANY, Place, UNKNOWN, UNKNOWN_TEXT};
+use crate::guard::walk::{Arg, Io, Origin, Walker};
 
 impl Walker<'_> {
     /// Follows what a command does to the shell itself.
-    pub(crate) fn state_after(&mut self, args: &[Arg<'_>], branch: bool) {
+    pub(crate) fn state_after(&mut self, args: &[Arg<'_>], io: &Io<'_>, branch: bool) {
         let words = &args[1..];
         match args[0].text {
             "cd" | "pushd" => {
@@ -40,15 +40,23 @@ impl Walker<'_> {
             "export" | "declare" | "typeset" | "local" | "readonly" => {
                 for arg in words {
                     if let Some((name, value)) = assignment(arg.text) {
-                        self.state
-                            .set(name, vec![arg.text[value..].to_owned()], branch);
+                        let value = &arg.text[value..];
+                        self.assigned_code(name, value, arg.span);
+                        self.state.set(name, vec![value.to_owned()], branch);
                     }
                 }
             }
             "read" | "mapfile" | "readarray" | "unset" | "getopts" => {
-                for arg in words.iter().filter(|a| !a.text.starts_with('-')) {
-                    self.state
-                        .set(arg.text, vec![UNKNOWN_TEXT.to_owned()], false);
+                let names = words.iter().filter(|a| !a.text.starts_with('-'));
+                let known = match io.stdin {
+                    Flow::Literal(text) if names.clone().count() == 1 => read_lines(args, text),
+                    _ => None,
+                };
+                for name in names {
+                    let values = known
+                        .clone()
+                        .unwrap_or_else(|| vec![UNKNOWN_TEXT.to_owned()]);
+                    self.state.set(name.text, values, false);
                 }
             }
             "set" => {
@@ -68,6 +76,19 @@ impl Walker<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Text that goes to a file which shells read when they start is code.
+    pub(crate) fn starts_later(&mut self, path: &str, text: &Flow, span: (u32, u32)) {
+        if path.ends_with("/.ssh/authorized_keys") {
+            self.special("system.permissions:authorized-keys", span, true);
+        }
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if STARTUP_FILES.contains(&name)
+            && let Flow::Literal(code) = text
+        {
+            self.nested(code, Origin::at(span, None), Flow::Nothing, false);
         }
     }
 
@@ -111,3 +132,26 @@ impl Walker<'_> {
         }
     }
 }
+
+/// The values that `read NAME` and `mapfile NAME` give to their one variable.
+fn read_lines(args: &[Arg<'_>], text: &str) -> Option<Vec<String>> {
+    match args[0].text {
+        "read" => Some(vec![text.lines().next()?.trim().to_owned()]),
+        "mapfile" | "readarray" => Some(text.lines().take(MANY).map(str::to_owned).collect()),
+        _ => None,
+    }
+}
+
+/// Files that shells read when they start.
+const STARTUP_FILES: [&str; 10] = [
+    ".bash_login",
+    ".bash_logout",
+    ".bash_profile",
+    ".bashrc",
+    ".profile",
+    ".zlogin",
+    ".zprofile",
+    ".zshenv",
+    ".zshrc",
+    "config.fish",
+];

@@ -36,12 +36,25 @@ impl Walker<'_> {
                     }
                 }
             }
+            "ssh" => self.ssh_options(args),
             "rsync" | "scp" | "sftp" => {
                 for pair in args
                     .windows(2)
                     .filter(|p| matches!(p[0].text, "-e" | "--rsh" | "-S"))
                 {
                     self.code_word(&pair[1], 0);
+                }
+                self.ssh_options(args);
+                if let (Flow::Literal(lines), "sftp") = (io.stdin, name) {
+                    self.transfer_commands(&lines.clone(), io.span);
+                }
+            }
+            "lftp" => {
+                for pair in args.windows(2).filter(|p| matches!(p[0].text, "-c" | "-e")) {
+                    self.transfer_commands(pair[1].text, pair[1].span);
+                }
+                if let Flow::Literal(lines) = io.stdin {
+                    self.transfer_commands(&lines.clone(), io.span);
                 }
             }
             "vim" | "vi" | "nvim" | "ex" | "view" => {
@@ -132,13 +145,14 @@ impl Walker<'_> {
             }
             "make" => {
                 if let Flow::Literal(text) = io.stdin {
-                    for line in text.lines().filter_map(|l| l.strip_prefix('\t')) {
-                        self.nested(
-                            line.trim_start_matches(['@', '-', '+']),
-                            Origin::at(io.span, None),
-                            Flow::Nothing,
-                            false,
-                        );
+                    self.recipes(text, io.span);
+                }
+                for pair in args
+                    .windows(2)
+                    .filter(|p| matches!(p[0].text, "-f" | "--file"))
+                {
+                    if let Flow::Literal(text) = self.file(pair[1].text) {
+                        self.recipes(&text, pair[1].span);
                     }
                 }
                 for arg in args.iter().filter(|a| a.text.starts_with("--eval=")) {
@@ -171,6 +185,32 @@ impl Walker<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// `-o ProxyCommand=CODE` and the like: what `ssh` runs here.
+    fn ssh_options(&mut self, args: &[Arg<'_>]) {
+        for arg in args {
+            for option in ["ProxyCommand=", "LocalCommand=", "KnownHostsCommand="] {
+                if let Some(at) = arg.text.find(option) {
+                    self.code_word(arg, at + option.len());
+                }
+            }
+        }
+    }
+
+    /// Commands of `sftp` and `lftp`, which are spelled as those of a shell on the server.
+    fn transfer_commands(&mut self, lines: &str, span: (u32, u32)) {
+        let remote = std::mem::replace(&mut self.remote, true);
+        self.nested(lines, Origin::at(span, None), Flow::Nothing, false);
+        self.remote = remote;
+    }
+
+    /// What the recipes of a makefile run.
+    fn recipes(&mut self, makefile: &str, span: (u32, u32)) {
+        for line in makefile.lines().filter_map(|l| l.strip_prefix('\t')) {
+            let code = line.trim_start_matches(['@', '-', '+']);
+            self.nested(code, Origin::at(span, None), Flow::Nothing, false);
         }
     }
 

@@ -85,6 +85,14 @@ impl Walker<'_> {
             i += 1;
         }
         let rest = args.get(i..).unwrap_or_default();
+        if rest
+            .get(1)
+            .is_some_and(|module| rest[0].text == "-m" && module.text == "timeit")
+        {
+            for word in rest[2..].iter().filter(|a| !a.text.starts_with('-')) {
+                self.code_of(language, word, 0);
+            }
+        }
         match rest.first() {
             Some(program)
                 if language == Language::Awk && !args[1..i].iter().any(|a| a.text == "-f") =>

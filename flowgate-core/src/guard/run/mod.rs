@@ -49,6 +49,9 @@ impl Walker<'_> {
 
     fn dispatch(&mut self, args: &[Arg<'_>], io: &Io<'_>) -> Flow {
         let name = Name::from(base_name(args[0].text));
+        if is_pattern(name.text) {
+            return self.unknown_command(args, io);
+        }
         match kind(name) {
             Kind::Plain if name.text.eq_ignore_ascii_case("remove-item") => {
                 let code = join(args);
@@ -218,6 +221,11 @@ impl Walker<'_> {
         words.iter().for_each(|text| args.push(Arg { text, span }));
         self.run(&args, io)
     }
+}
+
+/// Whether a shell puts the name of some file in the place of a command word: `/bin/r?`.
+fn is_pattern(name: &str) -> bool {
+    name.len() > 1 && name != "[[" && name.bytes().any(|b| b"*?[".contains(&b))
 }
 
 /// Joins words with spaces.

@@ -283,6 +283,8 @@ const KINDS: &[(Kind, &[&str])] = &[
             "zip",
             "scp",
             "sftp",
+            "ssh",
+            "lftp",
             "make",
             "man",
             "less",
@@ -299,7 +301,7 @@ const KINDS: &[(Kind, &[&str])] = &[
     (Kind::Find, &["find", "gfind"]),
     (Kind::Git, &["git"]),
     (Kind::Packager, &["yarn", "pnpm", "bun"]),
-    (Kind::Parallel, &["parallel"]),
+    (Kind::Parallel, &["parallel", "rush"]),
     (
         Kind::Shell,
         &[

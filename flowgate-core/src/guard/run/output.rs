@@ -18,6 +18,7 @@ impl Walker<'_> {
                 if !args.iter().any(|a| a.text == "-a" || a.text == "--append") {
                     self.truncates(arg.text, arg.span);
                 }
+                self.starts_later(arg.text, io.stdin, arg.span);
                 if let Flow::Literal(text) = io.stdin {
                     self.state.files.push((arg.text.to_owned(), text.clone()));
                     // `tee >(bash)`
@@ -181,8 +182,42 @@ fn decoded(name: &str, words: &[Arg<'_>], stdin: &Flow) -> Flow {
                 .map(|l| l.chars().rev().collect::<String>() + "\n")
                 .collect(),
         ),
-        "tr" => Flow::Unknown(Producer::Other),
+        "tr" => match words {
+            [from, to] => {
+                let (from, to) = (set(from.text), set(to.text));
+                Flow::Literal(text.chars().map(|c| translated(c, &from, &to)).collect())
+            }
+            _ => Flow::Unknown(Producer::Other),
+        },
         _ => Flow::Unknown(Producer::Decoder),
+    }
+}
+
+/// The characters of a set of `tr`, in order: `a-z` is a range.
+fn set(text: &str) -> Vec<char> {
+    let chars: Vec<char> = crate::guard::expand::ansi(text).chars().collect();
+    let mut set = Vec::new();
+    let mut i = 0;
+    while let Some(&first) = chars.get(i) {
+        match (chars.get(i + 1), chars.get(i + 2)) {
+            (Some('-'), Some(&last)) if first.is_ascii() && last.is_ascii() => {
+                set.extend(first..=last);
+                i += 3;
+            }
+            _ => {
+                set.push(first);
+                i += 1;
+            }
+        }
+    }
+    set
+}
+
+/// What `tr` makes of a character: that at its place in the other set, or the last one there.
+fn translated(c: char, from: &[char], to: &[char]) -> char {
+    match from.iter().position(|one| *one == c) {
+        Some(at) => to.get(at).or(to.last()).copied().unwrap_or(c),
+        None => c,
     }
 }
 

@@ -51,6 +51,8 @@ impl Search {
         }
         let (mut names, mut within, mut all_named) = (Vec::new(), false, true);
         let mut negated = false;
+        // Where the names since the last `-o` begin, and whether that part only says what is left out.
+        let (mut branch, mut prunes) = (0, false);
         while let Some(arg) = args.get(i) {
             let value = args.get(i + 1).map_or("", |a| a.text);
             match arg.text {
@@ -70,9 +72,20 @@ impl Search {
                     within |= value != "0";
                     i += 1;
                 }
-                "-o" | "-or" => all_named &= !names.is_empty(),
+                "-prune" => {
+                    // What is passed over is not what is found.
+                    names.truncate(branch);
+                    prunes = true;
+                }
+                "-o" | "-or" => {
+                    all_named &= prunes || names.len() > branch;
+                    (branch, prunes) = (names.len(), false);
+                }
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                    search.deletes |= matches!(base_name(value), "rm" | "unlink");
+                    search.deletes |= matches!(
+                        base_name(value),
+                        "rm" | "unlink" | "truncate" | "shred" | "dd"
+                    );
                     while args
                         .get(i + 1)
                         .is_some_and(|a| !matches!(a.text, ";" | "+" | "\\;"))
@@ -97,7 +110,7 @@ impl Search {
             negated = false;
             i += 1;
         }
-        search.named = !names.is_empty() && all_named;
+        search.named = names.len() > branch && all_named;
         for path in paths.iter().take(16) {
             let path = path.trim_end_matches('/');
             if search.named {

@@ -253,11 +253,7 @@ impl Walker<'_> {
                 i += 1;
                 continue;
             }
-            let split = text
-                .strip_prefix("--split-string=")
-                .or_else(|| text.strip_prefix("-S"))
-                .filter(|s| !s.is_empty());
-            if let Some(code) = split {
+            if let Some(code) = split_string(text) {
                 let rest = join(args.get(i + 1..).unwrap_or_default());
                 return self.nested(
                     &format!("env {code} {rest}"),
@@ -267,20 +263,53 @@ impl Walker<'_> {
                 );
             }
             match text {
-                "-S" | "--split-string" => {
-                    return self.nested(
-                        &format!("env {}", join(args.get(i + 1..).unwrap_or_default())),
-                        Origin::at(io.span, None),
-                        Flow::Nothing,
-                        io.wanted,
-                    );
-                }
                 "-u" | "--unset" | "-C" | "--chdir" | "-P" | "-a" | "--argv0" => i += 2,
                 _ if text.starts_with('-') => i += 1,
-                _ if assignment(text).is_some() => i += 1,
-                _ => return self.run(&args[i..], io),
+                _ => match assignment(text) {
+                    Some((name, value)) => {
+                        self.assigned_code(name, &text[value..], args[i].span);
+                        i += 1;
+                    }
+                    None => return self.run(&args[i..], io),
+                },
             }
         }
         Flow::Unknown(Producer::Other)
     }
+
+    /// Variables whose value other programs run as a command.
+    pub(in crate::guard) fn assigned_code(&mut self, name: &str, value: &str, span: (u32, u32)) {
+        if COMMAND_VARIABLES.contains(&name) {
+            self.nested(value, Origin::at(span, None), Flow::Nothing, false);
+        }
+    }
 }
+
+/// What `-S CODE`, `-vSCODE` or `--split-string=CODE` of `env` splits; what follows belongs to it.
+fn split_string(option: &str) -> Option<&str> {
+    if let Some(long) = option.strip_prefix("--split-string") {
+        return long.strip_prefix('=').or(long.is_empty().then_some(""));
+    }
+    let letters = option
+        .strip_prefix('-')?
+        .trim_start_matches(['i', 'v', '0']);
+    letters.strip_prefix('S')
+}
+
+/// Variables whose value is a command that other programs run.
+const COMMAND_VARIABLES: [&str; 14] = [
+    "BROWSER",
+    "EDITOR",
+    "GIT_ASKPASS",
+    "GIT_EDITOR",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_SEQUENCE_EDITOR",
+    "GIT_SSH_COMMAND",
+    "LESSOPEN",
+    "MANPAGER",
+    "PAGER",
+    "PROMPT_COMMAND",
+    "VISUAL",
+];

@@ -84,13 +84,13 @@ impl Script<'_, '_, '_> {
             input_span: outcome.input_span,
         };
         if args.is_empty() {
-            return walker.write(closed.unwrap_or_default(), outcome.file);
+            return walker.write(closed.unwrap_or_default(), outcome.file, io.span);
         }
         let flow = walker.execute(&args, &io, branch);
         if assigned > 0 {
             walker.state.restore(mark);
         }
-        walker.write(flow, outcome.file)
+        walker.write(flow, outcome.file, io.span)
     }
 }
 
@@ -115,15 +115,16 @@ impl Walker<'_> {
             Some(index) => self.call_function(index, args, io),
             None => self.run(args, io),
         };
-        self.state_after(args, branch);
+        self.state_after(args, io, branch);
         flow
     }
 
     /// What is left to read of a flow when it was written to a file.
-    fn write(&mut self, flow: Flow, file: Option<String>) -> Flow {
+    fn write(&mut self, flow: Flow, file: Option<String>, span: (u32, u32)) -> Flow {
         let Some(path) = file else {
             return flow;
         };
+        self.starts_later(&path, &flow, span);
         match flow {
             Flow::Unknown(Producer::Network) => self.state.downloads.push(path),
             Flow::Literal(text) if self.state.files.len() < 64 => {
@@ -186,6 +187,10 @@ impl Scene<'_> {
                 (old, new) => old.iter().chain(new).cloned().collect(),
             };
             values = joined;
+        }
+        let span = self.origin.span(word.start, word.end);
+        for value in &values {
+            walker.assigned_code(name, value, span);
         }
         walker.state.set(name, values, branch);
     }

@@ -12,6 +12,26 @@ use crate::guard::walk::{Origin, Walker};
 /// The most parts of an expression that are followed.
 const MOST_PARTS: usize = 64;
 
+/// Functions that take a text out of an encoding.
+const DECODERS: [&str; 16] = [
+    "a85decode",
+    "atob",
+    "b32decode",
+    "b64decode",
+    "b85decode",
+    "base64_decode",
+    "decode64",
+    "decode_base64",
+    "decompress",
+    "fromhex",
+    "gzinflate",
+    "gzuncompress",
+    "hex2bin",
+    "str_rot13",
+    "unhexlify",
+    "urlsafe_b64decode",
+];
+
 /// Scans a program for calls that delete, run or send something.
 pub(crate) fn scan(walker: &mut Walker<'_>, language: Language, code: &str, span: (u32, u32)) {
     let tokens = tokens(language, code);
@@ -72,13 +92,26 @@ impl Program<'_, '_> {
                 }
                 Token::Text(text) if self.language == Language::Awk => {
                     let piped = |t: Option<&Token>| t == Some(&Token::Mark(b'|'));
-                    if piped(self.tokens.get(i + 1))
-                        && matches!(self.tokens.get(i + 2), Some(Token::Name(n)) if n == "getline")
-                        || i > 0 && piped(self.tokens.get(i - 1))
+                    let into = i > 0 && piped(self.tokens.get(i - 1));
+                    if into && matches!(text.as_str(), "sh" | "bash" | "/bin/sh" | "/bin/bash") {
+                        // print "code" | "sh"
+                        let begin = self.statement_begin(i - 1);
+                        let code = self.value(begin, i - 1, 0);
+                        self.shell(&code.replace(UNKNOWN_TEXT, " "));
+                    } else if into
+                        || piped(self.tokens.get(i + 1))
+                            && matches!(self.tokens.get(i + 2), Some(Token::Name(n)) if n == "getline")
                     {
                         self.shell(&text.clone());
                     }
                 }
+                // Groovy: "code".execute()
+                Token::Text(code) if self.language == Language::Other => {
+                    if matches!(self.tokens.get(i + 1), Some(Token::Name(n)) if n == ".execute") {
+                        self.shell(&code.clone());
+                    }
+                }
+                Token::Mark(b'=') if self.language == Language::Javascript => self.destructured(i),
                 _ => {}
             }
             i += 1;
@@ -205,6 +238,9 @@ impl Program<'_, '_> {
             }
         };
         let span = self.span;
+        if matches!(sink, Sink::Command | Sink::Code) && self.decodes(start, end) {
+            self.walker.special("core.shell:decoded-code", span, false);
+        }
         match sink {
             Sink::Command => self.command(start, end),
             Sink::Code => self.walker.language(self.language, &path, Origin::at(span, None), span),
@@ -226,6 +262,15 @@ impl Program<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Whether some of these tokens take a text out of an encoding.
+    fn decodes(&self, start: usize, end: usize) -> bool {
+        self.tokens[start..end].iter().any(|token| match token {
+            Token::Name(name) => DECODERS.contains(&name.rsplit('.').next().unwrap_or(name)),
+            Token::Text(text) => self.language == Language::Javascript && text == "base64",
+            _ => false,
+        })
     }
 
     /// A call that sends an HTTP request: `requests.delete(url)`, `x.request('DELETE', url)`,

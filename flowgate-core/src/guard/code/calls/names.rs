@@ -103,7 +103,7 @@ impl Program<'_, '_> {
     }
 
     /// Where the statement begins that a token stands in.
-    fn statement_begin(&self, i: usize) -> usize {
+    pub(super) fn statement_begin(&self, i: usize) -> usize {
         let near = i.saturating_sub(MOST_PARTS);
         let ends = |t: &Token| matches!(t, Token::Mark(b';' | b'\n' | b'{' | b'|'));
         self.tokens[near..i]
@@ -122,6 +122,7 @@ impl Program<'_, '_> {
                 Token::Text(text) => words.push(format!("'{}", module(text))),
                 Token::Mark(b'\n' | b';') => break,
                 Token::Mark(b',') => words.push(",".to_owned()),
+                Token::Mark(b'{') => words.push("{".to_owned()),
                 _ => {}
             }
             i += 1;
@@ -132,11 +133,9 @@ impl Program<'_, '_> {
                 return;
             };
             let source = source.to_owned();
-            for (n, word) in words
-                .iter()
-                .enumerate()
-                .filter(|(_, w)| !w.starts_with('\'') && !matches!(w.as_str(), "from" | "as" | ","))
-            {
+            for (n, word) in words.iter().enumerate().filter(|(_, w)| {
+                !w.starts_with('\'') && !matches!(w.as_str(), "from" | "as" | "," | "{")
+            }) {
                 let renamed = n >= 2 && words[n - 1] == "as";
                 let target = if renamed && words[n - 2] != "*" {
                     format!("{source}.{}", words[n - 2])
@@ -195,6 +194,30 @@ impl Program<'_, '_> {
         self.names.push((name.to_owned(), format!("={value}")));
         if self.names.len() > 512 {
             self.names.drain(..256);
+        }
+    }
+
+    /// `const { a, b: c } = require('x')`, `… = await import('x')`; the equals sign stands at `i`.
+    pub(super) fn destructured(&mut self, i: usize) {
+        if i == 0 || self.tokens[i - 1] != Token::Mark(b'}') {
+            return;
+        }
+        let waits = matches!(self.tokens.get(i + 1), Some(Token::Name(n)) if n == "await");
+        let Some(source) = self.required(i + 1 + usize::from(waits)) else {
+            return;
+        };
+        let near = i.saturating_sub(MOST_PARTS);
+        let open = |t: &Token| t == &Token::Mark(b'{');
+        let Some(begin) = self.tokens[near..i].iter().rposition(open) else {
+            return;
+        };
+        let members = self.tokens[near + begin + 1..i - 1].split(|t| t == &Token::Mark(b','));
+        for member in members {
+            if let (Some(Token::Name(name)), Some(Token::Name(known))) =
+                (member.first(), member.last())
+            {
+                self.names.push((known.clone(), format!("{source}.{name}")));
+            }
         }
     }
 
