@@ -96,6 +96,7 @@ pub struct Pool {
     /// How many permits were issued.
     sequence: u64,
     strategy: strategy::Memory,
+    shares: strategy::Shares,
     /// The largest weight there ever was.
     heaviest: u32,
     retries_left: u32,
@@ -167,6 +168,7 @@ impl Pool {
             epoch: 0,
             sequence: 0,
             strategy: strategy::Memory::new(settings.seed),
+            shares: strategy::Shares::default(),
             heaviest: 1,
             retries_left: settings.retry.budget,
             refreshes: 0,
@@ -322,7 +324,7 @@ impl Pool {
         for model in &mut self.models {
             model.blocked.put(index, false);
         }
-        self.strategy.forget(index);
+        self.shares.forget(index);
         self.accounts[index as usize] = Account {
             generation: slot.generation.wrapping_add(1),
             ..Account::default()

@@ -12,7 +12,7 @@ use super::Pool;
 use super::account::{Lifecycle, NONE, Slot};
 use super::breaker::Breaker;
 use super::event::EventKind;
-use super::pick::Model;
+use super::pick::{Model, Request};
 use super::slices::Allowance;
 use crate::Timestamp;
 
@@ -544,12 +544,12 @@ impl Pool {
 
     /// Somebody asks for an account: what could serve, if the driver let it?
     #[inline]
-    pub(super) fn ask_around(&mut self, model: u32, tokens: u32, exclude: &[Slot], now: Timestamp) {
+    pub(super) fn ask_around(&mut self, request: &Request<'_>, now: Timestamp) {
         if let Some(peers) = &self.peers
             && peers.connected
             && !(peers.awaiting.is_empty() && peers.starved.is_empty())
         {
-            self.ask_for(model, tokens, exclude, now);
+            self.ask_for(request, now);
         }
     }
 
@@ -565,7 +565,9 @@ impl Pool {
     }
 
     #[cold]
-    fn ask_for(&mut self, model: u32, tokens: u32, exclude: &[Slot], now: Timestamp) {
+    fn ask_for(&mut self, request: &Request<'_>, now: Timestamp) {
+        let (model, exclude) = (request.model.0, request.exclude);
+        let tokens = self.expected_tokens(model, request.tokens, false);
         let Some(peers) = &self.peers else {
             return;
         };

@@ -238,8 +238,7 @@ impl Pool {
     /// A request was served: after a while without refusals, one more may be tried.
     pub(super) fn unlearn_cap(&mut self, index: u32, now: Timestamp) {
         let account = &mut self.accounts[index as usize];
-        if account.learned_cap == 0
-            || seconds(now).saturating_sub(account.cap_since) < CAP_QUIET_S
+        if account.learned_cap == 0 || seconds(now).saturating_sub(account.cap_since) < CAP_QUIET_S
         {
             return;
         }

@@ -162,7 +162,7 @@ impl Pool {
             sequence: self.sequence,
             cursor: self.strategy.cursor,
             random: self.strategy.random,
-            shares: self.strategy.shares().collect(),
+            shares: self.shares.iter().collect(),
             heaviest: self.heaviest,
             retries_left: self.retries_left,
             refreshes: self.refreshes,
@@ -280,7 +280,7 @@ impl Pool {
         }
         for (index, ahead) in &state.shares {
             check((*index as usize) < pool.accounts.len(), "shares")?;
-            pool.strategy.set_ahead(*index, *ahead);
+            pool.shares.set_ahead(*index, *ahead);
         }
         pool.epoch = state.epoch;
         pool.sequence = state.sequence;
