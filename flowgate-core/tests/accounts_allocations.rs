@@ -107,7 +107,7 @@ fn an_account_takes_little_memory() {
     let pool = pool(accounts);
     let each = (LIVE.with(Cell::get) - before) as f64 / accounts as f64;
     println!("{each:.1} bytes an account");
-    if each > 320.0 || pool.len() != accounts {
+    if each > 160.0 || pool.len() != accounts {
         panic!("{each} bytes an account");
     }
 }

@@ -40,7 +40,13 @@ impl QuotaView {
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let buckets = [
+            &self.requests,
+            &self.tokens,
+            &self.input_tokens,
+            &self.output_tokens,
+        ];
+        buckets.iter().all(|bucket| bucket.is_none()) && self.windows.iter().all(Option::is_none)
     }
 
     /// The long windows.

@@ -118,8 +118,6 @@ pub(super) struct Account {
     pub(super) budget: u32,
     /// Where the first of its models with a state is.
     pub(super) scopes: u32,
-    /// The group whose budget it shares.
-    pub(super) group: u32,
     pub(super) provider: u16,
     pub(super) tier: u8,
     pub(super) lifecycle: Lifecycle,
@@ -199,6 +197,8 @@ pub(super) struct Cold {
     pub(super) revision: u64,
     /// The list of the models that it serves.
     pub(super) models: u32,
+    /// The group whose budget it shares.
+    pub(super) group: u32,
 }
 
 impl Default for Cold {
@@ -206,6 +206,7 @@ impl Default for Cold {
         Self {
             revision: 0,
             models: NONE,
+            group: NONE,
         }
     }
 }

@@ -17,7 +17,10 @@ use super::settings::{Backoff, Settings};
 use crate::Timestamp;
 
 /// The state. The default is closed.
+///
+/// Every account has one, so it is packed: it takes 36 bytes instead of 40.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C, packed(4))]
 pub(super) struct Breaker {
     /// Open until then.
     pub(super) until: Timestamp,
@@ -211,9 +214,9 @@ mod tests {
         breaker.fail(0, open(60_000, 1), &settings);
         assert!(!breaker.succeed(0));
         breaker.fail(10, open(5_000, 2), &settings);
-        assert_eq!(breaker.until, 60_000);
+        assert_eq!({ breaker.until }, 60_000);
         breaker.fail(10, open(90_000, 3), &settings);
-        assert_eq!(breaker.until, 90_000);
+        assert_eq!({ breaker.until }, 90_000);
     }
 
     #[test]

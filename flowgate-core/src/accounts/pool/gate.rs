@@ -148,6 +148,18 @@ impl Pool {
         }
     }
 
+    /// Whether the sets say that an account can serve, its provider included, and its budget does.
+    #[inline]
+    pub(super) fn is_free(&self, index: u32, model: u32, tokens: u32, now: Timestamp) -> bool {
+        let account = &self.accounts[index as usize];
+        let tier = |tier: &&super::Tier| tier.tier == account.tier;
+        let ready = self.tiers.iter().find(tier);
+        ready.is_some_and(|tier| tier.ready.contains(index))
+            && !(model != 0 && self.models[model as usize].blocked.contains(index))
+            && !self.apart.contains(index)
+            && self.spent(account, tokens, now).is_none()
+    }
+
     /// When the budget of an account allows a request, if not now.
     #[inline]
     pub(super) fn spent(
@@ -156,14 +168,18 @@ impl Pool {
         tokens: u32,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        if !self.settings.admission {
+        if account.budget == NONE || !self.settings.admission {
             return None;
         }
-        let budget = self.budgets.get(account.budget as usize)?;
+        self.spent_of(account.budget, tokens, now)
+    }
+
+    fn spent_of(&self, place: u32, tokens: u32, now: Timestamp) -> Option<Timestamp> {
+        let budget = self.budgets.get(place as usize)?;
         let wait = budget.wait(now, tokens);
         match self.is_shared() {
             false => wait,
-            true => wait.max(self.starves(account.budget, budget, tokens, now)),
+            true => wait.max(self.starves(place, budget, tokens, now)),
         }
     }
 
@@ -184,8 +200,8 @@ impl Pool {
 
     /// Whether an account never serves a model.
     fn refuses(&self, index: u32, model: u32) -> bool {
-        let models = self.lists.get(self.cold[index as usize].models);
-        model != 0 && models.is_some_and(|models| !models.contains(&model))
+        let models = || self.lists.get(self.cold[index as usize].models);
+        model != 0 && models().is_some_and(|models| !models.contains(&model))
     }
 
     /// When the provider of an account lets a request through, if not now.
@@ -323,16 +339,21 @@ impl Pool {
     /// The state of one model of an account, if it has one.
     #[inline]
     pub(super) fn model_state(&self, index: u32, model: u32) -> Option<&ModelState> {
-        let known = model != 0 && self.models[model as usize].stateful.contains(index);
-        let place = known.then(|| self.find_state(index, model))??;
+        let place = self.known_state(index, model)?;
         self.states.get(place as usize)
     }
 
     #[inline]
     pub(super) fn model_state_mut(&mut self, index: u32, model: u32) -> Option<&mut ModelState> {
-        let known = model != 0 && self.models[model as usize].stateful.contains(index);
-        let place = known.then(|| self.find_state(index, model))??;
+        let place = self.known_state(index, model)?;
         self.states.get_mut(place as usize)
+    }
+
+    /// Where the state of one model of an account is: quickly, if it has none.
+    #[inline]
+    pub(super) fn known_state(&self, index: u32, model: u32) -> Option<u32> {
+        let known = model != 0 && self.models[model as usize].stateful.contains(index);
+        known.then(|| self.find_state(index, model))?
     }
 
     /// The state of one model of an account, made if it has none.

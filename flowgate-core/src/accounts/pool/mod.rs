@@ -10,12 +10,14 @@ mod breaker;
 mod budget;
 mod event;
 mod explain;
+mod facts;
 mod gate;
 mod lists;
 mod names;
 mod peers;
 mod permits;
 mod pick;
+mod probes;
 mod provider;
 mod quota;
 mod refresh;
@@ -96,6 +98,7 @@ pub struct Pool {
     /// How many permits were issued.
     sequence: u64,
     strategy: strategy::Memory,
+    shares: strategy::Shares,
     /// The largest weight there ever was.
     heaviest: u32,
     retries_left: u32,
@@ -167,6 +170,7 @@ impl Pool {
             epoch: 0,
             sequence: 0,
             strategy: strategy::Memory::new(settings.seed),
+            shares: strategy::Shares::default(),
             heaviest: 1,
             retries_left: settings.retry.budget,
             refreshes: 0,
@@ -203,7 +207,6 @@ impl Pool {
                 generation: self.accounts[place].generation,
                 budget: NONE,
                 scopes: NONE,
-                group: NONE,
                 timer: Timestamp::MAX,
                 present: true,
                 ..Account::default()
@@ -233,7 +236,7 @@ impl Pool {
         let models = spec.models.iter().map(|name| self.model(name).0);
         let models: Vec<u32> = models.collect();
         let account = &mut self.accounts[index as usize];
-        let before = (account.tier, account.provider, account.group);
+        let before = (account.tier, account.provider);
         account.weight = spec.weight;
         self.heaviest = self.heaviest.max(spec.weight);
         account.max_inflight = spec.max_inflight.unwrap_or(u32::MAX);
@@ -248,17 +251,17 @@ impl Pool {
         }
         self.providers[provider as usize].members.put(index, true);
         self.apart_until = 0;
-        self.join(index, before.2, group);
+        self.join(index, group);
         self.restrict(index, &models);
     }
 
     /// Moves an account from one group to another.
-    fn join(&mut self, index: u32, before: u32, group: u32) {
+    fn join(&mut self, index: u32, group: u32) {
+        let before = std::mem::replace(&mut self.cold[index as usize].group, group);
         if before == group {
             return;
         }
         self.leave(index, before);
-        self.accounts[index as usize].group = group;
         if let Some(joined) = self.groups.get_mut(group as usize) {
             joined.members.push(index);
             let shared = joined.budget;
@@ -310,7 +313,8 @@ impl Pool {
         }
         let index = slot.index;
         let account = &self.accounts[index as usize];
-        let (tier, provider, group) = (account.tier, account.provider, account.group);
+        let (tier, provider) = (account.tier, account.provider);
+        let group = self.cold[index as usize].group;
         self.put_ready(tier, index, false);
         self.providers[provider as usize].members.put(index, false);
         self.apart_until = 0;
@@ -322,7 +326,7 @@ impl Pool {
         for model in &mut self.models {
             model.blocked.put(index, false);
         }
-        self.strategy.forget(index);
+        self.shares.forget(index);
         self.accounts[index as usize] = Account {
             generation: slot.generation.wrapping_add(1),
             ..Account::default()

@@ -55,6 +55,14 @@ pub(super) struct Underway {
     pub(super) accepted: bool,
 }
 
+impl Underway {
+    /// Whether it finds out if something is back.
+    #[inline]
+    pub(super) const fn is_probe(&self) -> bool {
+        self.probe | self.model_probe | self.provider_probe
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     generation: u32,
@@ -143,7 +151,8 @@ impl Permits {
         if entry.generation != generation {
             return None;
         }
-        let underway = entry.underway.take()?;
+        let underway = entry.underway?;
+        entry.underway = None;
         entry.generation = entry.generation.wrapping_add(1);
         let (older, newer) = (entry.older, entry.newer);
         match older {
@@ -161,17 +170,15 @@ impl Permits {
     /// The one that was admitted first.
     #[inline]
     pub(super) fn oldest(&self) -> Option<(u64, &Underway)> {
-        self.iter_from(self.oldest).next()
+        let entry = self.entries.get(self.oldest as usize)?;
+        let id = u64::from(entry.generation) << 32 | u64::from(self.oldest);
+        entry.underway.as_ref().map(|underway| (id, underway))
     }
 
     /// All, in the order in which they were admitted.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Underway)> {
-        self.iter_from(self.oldest)
-    }
-
-    fn iter_from(&self, first: u32) -> impl Iterator<Item = (u64, &Underway)> {
         let known = |number: u32| (number != NONE).then_some(number);
-        let numbers = std::iter::successors(known(first), move |number| {
+        let numbers = std::iter::successors(known(self.oldest), move |number| {
             known(self.entries[*number as usize].newer)
         });
         numbers.filter_map(|number| {

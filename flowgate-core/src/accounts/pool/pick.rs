@@ -135,8 +135,7 @@ impl Pool {
         if now >= self.apart_until {
             self.look_at_providers(now);
         }
-        let cold = self.expected_tokens(model, request.tokens, false);
-        self.ask_around(model, cold, request.exclude, now);
+        self.ask_around(request, now);
         let session = request.session.filter(|_| self.settings.affinity.enabled);
         if let Some(session) = session
             && let Some((place, index)) = self.sessions.get(session, model, now)
@@ -145,7 +144,7 @@ impl Pool {
             let silent = self.settings.affinity.ttl_ms.saturating_sub(kept);
             let warm = silent < PROMPT_KEPT_MS;
             let tokens = self.expected_tokens(model, request.tokens, warm);
-            match self.warm(index, model, [tokens, cold], request, now) {
+            match self.warm(index, tokens, request, now) {
                 Gate::Open => {
                     let until = now.saturating_add(self.settings.affinity.ttl_ms);
                     self.sessions.touch(place, until);
@@ -159,6 +158,7 @@ impl Pool {
                 Gate::Busy | Gate::Never(_) => {}
             }
         }
+        let cold = self.expected_tokens(model, request.tokens, false);
         if request.exclude.is_empty() && self.waiting.until > now {
             let waiting = self.waiting;
             if (waiting.model, waiting.tokens) == (model, cold) {
@@ -247,18 +247,16 @@ impl Pool {
     }
 
     /// Whether the account that is warm for a session can serve it, or can soon enough.
-    fn warm(
-        &mut self,
-        index: u32,
-        model: u32,
-        [tokens, cold]: [u32; 2],
-        request: &Request<'_>,
-        now: Timestamp,
-    ) -> Gate {
+    #[inline]
+    fn warm(&mut self, index: u32, tokens: u32, request: &Request<'_>, now: Timestamp) -> Gate {
+        let model = request.model.0;
         let excluded = request.exclude.iter().any(|slot| slot.index == index);
         let Some(account) = self.accounts.get(index as usize).filter(|_| !excluded) else {
             return Gate::Never(Why::NoneMatch);
         };
+        if self.is_free(index, model, tokens, now) {
+            return Gate::Open;
+        }
         let apart = self.provider_wait(account, now);
         let gate = self.gate(index, model, tokens, now);
         let affinity = self.settings.affinity;
@@ -269,7 +267,7 @@ impl Pool {
             (gate, None) => return gate,
         };
         let patience = match why {
-            Why::Budget => affinity.wait_known_ms + self.reluctance(model, cold, request, now),
+            Why::Budget => affinity.wait_known_ms + self.reluctance(request, now),
             _ => affinity.wait_unknown_ms,
         };
         if until <= since.saturating_add(patience) {
@@ -280,18 +278,21 @@ impl Pool {
 
     /// How much longer to wait for a warm account because the others are under pressure: there, a
     /// cold prompt takes from them what they do not have.
-    fn reluctance(&mut self, model: u32, cold: u32, request: &Request<'_>, now: Timestamp) -> u64 {
+    fn reluctance(&mut self, request: &Request<'_>, now: Timestamp) -> u64 {
         let most = self.settings.affinity.wait_pressed_ms;
         if most == 0 {
             return 0;
         }
+        let model = request.model.0;
+        let cold = self.expected_tokens(model, request.tokens, false);
         let other = self.choose(model, cold, request.exclude, now);
         let pressure = other.map_or(1.0, |other| self.pressure(other, cold, now));
         ((pressure - 0.5).clamp(0.0, 0.5) * 2.0 * most as f64) as u64
     }
 
     fn choose(&mut self, model: u32, tokens: u32, exclude: &[Slot], now: Timestamp) -> Option<u32> {
-        let mut memory = std::mem::take(&mut self.strategy);
+        let mut memory = self.strategy;
+        let mut shares = std::mem::take(&mut self.shares);
         let blocked = (model != 0).then(|| &self.models[model as usize].blocked);
         let chosen = self.tiers.iter().find_map(|tier| {
             let candidates = Candidates {
@@ -303,9 +304,10 @@ impl Pool {
                 tokens,
                 now,
             };
-            memory.choose(self.settings.strategy, &candidates)
+            memory.choose(self.settings.strategy, &candidates, &mut shares)
         });
         self.strategy = memory;
+        self.shares = shares;
         chosen
     }
 
@@ -345,9 +347,9 @@ impl Pool {
             None => super::budget::Mark::default(),
         };
         self.use_allowance(slot, budget, [1.0, f64::from(tokens)], now);
-        let settings = self.settings;
-        let state = self.model_state_mut(index, model);
-        let model_probe = state.is_some_and(|state| state.breaker.admit(now, &settings));
+        let state = self.known_state(index, model);
+        let state = state.and_then(|place| self.states.get_mut(place as usize));
+        let model_probe = state.is_some_and(|state| state.breaker.admit(now, &self.settings));
         if probe {
             self.use_grant(Subject::Account(slot), now);
         }
@@ -469,7 +471,7 @@ impl Pool {
         Some(Permit {
             slot: underway.slot,
             id,
-            probe: underway.probe || underway.model_probe || underway.provider_probe,
+            probe: underway.is_probe(),
         })
     }
 

@@ -120,7 +120,7 @@ impl Pool {
 
     /// Corrects the sets for an account and for those that share its budget.
     pub(super) fn look_at_all(&mut self, index: u32, now: Timestamp) {
-        let group = self.accounts[index as usize].group as usize;
+        let group = self.cold[index as usize].group as usize;
         let Some(members) = self.groups.get(group).map(|group| group.members.len()) else {
             return self.look(index, now);
         };
@@ -238,8 +238,8 @@ impl Pool {
     /// A request was served: after a while without refusals, one more may be tried.
     pub(super) fn unlearn_cap(&mut self, index: u32, now: Timestamp) {
         let account = &mut self.accounts[index as usize];
-        let quiet = seconds(now).saturating_sub(account.cap_since) >= CAP_QUIET_S;
-        if account.learned_cap == 0 || !quiet {
+        if account.learned_cap == 0 || seconds(now).saturating_sub(account.cap_since) < CAP_QUIET_S
+        {
             return;
         }
         account.cap_since = seconds(now);

@@ -194,6 +194,13 @@ impl Pool {
     /// If it was a probe, another may be one.
     #[inline]
     fn release_probes(&mut self, underway: &Underway, now: Timestamp) {
+        if underway.is_probe() {
+            self.end_probes(underway, now);
+        }
+    }
+
+    #[cold]
+    fn end_probes(&mut self, underway: &Underway, now: Timestamp) {
         let index = underway.slot.index;
         let settings = self.settings;
         if underway.probe {

@@ -180,7 +180,7 @@ impl Pool {
     }
 
     fn quota_name(&self, index: u32) -> Option<String> {
-        match self.accounts[index as usize].group {
+        match self.cold[index as usize].group {
             NONE => Some(format!("a\u{1f}{}", self.ids.name(index)?)),
             group => Some(format!("g\u{1f}{}", self.group_names.name(group)?)),
         }

@@ -162,7 +162,7 @@ impl Pool {
             sequence: self.sequence,
             cursor: self.strategy.cursor,
             random: self.strategy.random,
-            shares: self.strategy.shares().collect(),
+            shares: self.shares.iter().collect(),
             heaviest: self.heaviest,
             retries_left: self.retries_left,
             refreshes: self.refreshes,
@@ -227,14 +227,14 @@ impl Pool {
             tier: account.tier,
             weight: account.weight,
             max_inflight: account.max_inflight,
-            group: account.group,
+            group: cold.group,
             models: self.lists.get(cold.models).map(<[u32]>::to_vec),
             enabled: account.enabled,
             revision: cold.revision,
             lifecycle: account.lifecycle,
             breaker: account.breaker,
             model_breakers,
-            budget: own.filter(|_| account.group == NONE).copied(),
+            budget: own.filter(|_| cold.group == NONE).copied(),
             last_used: account.last_used,
             ramp_from: account.ramp_from,
             learned_cap: account.learned_cap,
@@ -280,7 +280,7 @@ impl Pool {
         }
         for (index, ahead) in &state.shares {
             check((*index as usize) < pool.accounts.len(), "shares")?;
-            pool.strategy.set_ahead(*index, *ahead);
+            pool.shares.set_ahead(*index, *ahead);
         }
         pool.epoch = state.epoch;
         pool.sequence = state.sequence;
@@ -390,7 +390,6 @@ impl Pool {
             cap_since: saved.cap_since,
             budget,
             scopes: NONE,
-            group: saved.group,
             provider: saved.provider,
             tier: saved.tier,
             lifecycle: saved.lifecycle,
@@ -399,6 +398,7 @@ impl Pool {
         };
         self.cold[index as usize] = Cold {
             models: self.lists.add(saved.models.as_deref().unwrap_or_default()),
+            group: saved.group,
             revision: saved.revision,
         };
         if let Some(refresh) = saved.refresh {

@@ -6,7 +6,7 @@
 
 use super::Pool;
 use super::account::Slot;
-use super::bitset::Bitset;
+use super::bitset::{Bitset, members};
 use super::names::mix;
 use super::settings::Strategy;
 use crate::Timestamp;
@@ -75,23 +75,31 @@ impl Candidates<'_> {
             .or_else(|| self.next(0).filter(|_| from > 0))
     }
 
+    #[inline]
     fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let after = |index: &u32| self.next(index + 1);
-        std::iter::successors(self.next(0), after)
+        let first = self.ready.next_word(0);
+        let words = std::iter::successors(first, |word| self.ready.next_word(word + 1));
+        let ready = words.flat_map(|word| members(self.word(word), word));
+        ready.filter(|index| self.admits(*index))
     }
 }
 
 /// What a strategy remembers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Memory {
     /// The place after the one that served last.
     pub(super) cursor: u32,
     pub(super) random: u64,
-    /// How far each account is ahead of its share, and who is in the round.
-    pub(super) ahead: Vec<i64>,
-    in_round: Bitset,
     /// Differs between processes that share a pool; zero: it is not shared.
     salt: u64,
+}
+
+/// What [`Strategy::Weighted`] remembers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shares {
+    /// How far each account is ahead of its share, and who is in the round.
+    ahead: Vec<i64>,
+    in_round: Bitset,
 }
 
 impl Memory {
@@ -121,30 +129,6 @@ impl Memory {
         mix(salt ^ u64::from(index))
     }
 
-    /// An account is gone.
-    pub(super) fn forget(&mut self, index: u32) {
-        self.set_ahead(index, 0);
-    }
-
-    /// How far the accounts are ahead that are.
-    pub(super) fn shares(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
-        self.in_round
-            .iter()
-            .map(|index| (index, self.ahead[index as usize]))
-    }
-
-    /// Says how far an account is ahead.
-    pub(super) fn set_ahead(&mut self, index: u32, ahead: i64) {
-        if index as usize >= self.ahead.len() {
-            if ahead == 0 {
-                return;
-            }
-            self.ahead.resize(index as usize + 1, 0);
-        }
-        self.ahead[index as usize] = ahead;
-        self.in_round.put(index, ahead != 0);
-    }
-
     fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.random)
@@ -157,7 +141,12 @@ impl Memory {
     }
 
     #[inline]
-    pub(super) fn choose(&mut self, by: Strategy, candidates: &Candidates<'_>) -> Option<u32> {
+    pub(super) fn choose(
+        &mut self,
+        by: Strategy,
+        candidates: &Candidates<'_>,
+        shares: &mut Shares,
+    ) -> Option<u32> {
         if candidates.ready.len() == 0 {
             return None;
         }
@@ -167,7 +156,10 @@ impl Memory {
         match by {
             Strategy::FillFirst => candidates.next(0),
             Strategy::RoundRobin => self.in_turn(candidates),
-            Strategy::Weighted => self.in_proportion(candidates),
+            Strategy::Weighted => match candidates.ready.len() > EXACT {
+                true => self.by_lot(candidates),
+                false => shares.in_proportion(candidates),
+            },
             Strategy::LeastInflight => self.least(candidates, |index| {
                 let account = account(index);
                 let toss = Self::toss(salt, index);
@@ -219,12 +211,52 @@ impl Memory {
         best.map(|(_, index)| index)
     }
 
+    /// By lot, in proportion to the weights.
+    fn by_lot(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
+        let all = candidates.pool.accounts.len() as u64;
+        let heaviest = candidates.pool.heaviest.max(1);
+        let mut last = None;
+        for _ in 0..64 {
+            let from = self.below(all) as u32;
+            let index = candidates.next_around(from)?;
+            let weight = u64::from(candidates.pool.accounts[index as usize].weight);
+            if self.below(heaviest.into()) < weight {
+                return Some(index);
+            }
+            last = Some(index);
+        }
+        last
+    }
+}
+
+impl Shares {
+    /// An account is gone.
+    pub(super) fn forget(&mut self, index: u32) {
+        self.set_ahead(index, 0);
+    }
+
+    /// How far the accounts are ahead that are.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.in_round
+            .iter()
+            .map(|index| (index, self.ahead[index as usize]))
+    }
+
+    /// Says how far an account is ahead.
+    pub(super) fn set_ahead(&mut self, index: u32, ahead: i64) {
+        if index as usize >= self.ahead.len() {
+            if ahead == 0 {
+                return;
+            }
+            self.ahead.resize(index as usize + 1, 0);
+        }
+        self.ahead[index as usize] = ahead;
+        self.in_round.put(index, ahead != 0);
+    }
+
     /// Smooth weighted round robin, as nginx does it: everybody advances by its weight, and who is
     /// farthest goes and pays for all.
     fn in_proportion(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
-        if candidates.ready.len() > EXACT {
-            return self.by_lot(candidates);
-        }
         // A tier that has nobody to offer does not end the round of the one below it.
         candidates.next(0)?;
         let weight = |index: u32| i64::from(candidates.pool.accounts[index as usize].weight);
@@ -249,23 +281,6 @@ impl Memory {
         let (ahead, index) = best?;
         self.set_ahead(index, ahead - total);
         Some(index)
-    }
-
-    /// By lot, in proportion to the weights.
-    fn by_lot(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
-        let all = candidates.pool.accounts.len() as u64;
-        let heaviest = candidates.pool.heaviest.max(1);
-        let mut last = None;
-        for _ in 0..64 {
-            let from = self.below(all) as u32;
-            let index = candidates.next_around(from)?;
-            let weight = u64::from(candidates.pool.accounts[index as usize].weight);
-            if self.below(heaviest.into()) < weight {
-                return Some(index);
-            }
-            last = Some(index);
-        }
-        last
     }
 }
 

@@ -127,7 +127,10 @@ impl Pool {
             id: self.ids.name(index).unwrap_or_default().to_owned(),
             provider: self.provider_of(slot).unwrap_or_default().to_owned(),
             tier: account.tier,
-            group: self.group_names.name(account.group).map(str::to_owned),
+            group: self
+                .group_names
+                .name(self.cold[index as usize].group)
+                .map(str::to_owned),
             state,
             until,
             class: account.breaker.reason.filter(|_| resting),

@@ -9,11 +9,16 @@
 //! When the server is away each process goes on with what it knows, says so ([`State`]), and tells
 //! everything again when the server is back, even if that has forgotten it.
 
+mod hear;
 mod keys;
+mod leases;
 mod options;
 mod scripts;
+mod server;
 mod session;
+mod slices;
 mod strict;
+mod tell;
 mod values;
 
 use std::fmt;

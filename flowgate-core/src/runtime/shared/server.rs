@@ -1,0 +1,70 @@
+//! What is asked of a server when a connection begins, and what its errors mean.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult, Value};
+
+use super::Inner;
+use super::values::text;
+
+/// Clocks that differ by less are the same.
+const CLOCK_MS: i64 = 200;
+
+/// How far the clock of the server is ahead of ours, in milliseconds.
+pub(super) async fn clock_ahead(
+    inner: &Inner,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<i64> {
+    let before = inner.now();
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+    let after = inner.now();
+    let server = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
+    let middle = before + after.saturating_sub(before) / 2;
+    let ahead =
+        i64::try_from(server).unwrap_or(i64::MAX) - i64::try_from(middle).unwrap_or(i64::MAX);
+    Ok(if ahead.abs() < CLOCK_MS { 0 } else { ahead })
+}
+
+/// The name of what the server knows, given by whoever comes first.
+pub(super) async fn mark(
+    inner: &Inner,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<String> {
+    let key = &inner.keys.mark;
+    let known: RedisResult<Value> = redis::cmd("GET").arg(key).query_async(connection).await;
+    let mut pipe = redis::pipe();
+    match known {
+        Err(error) if is_wrong_type(&error) => {
+            pipe.cmd("DEL").arg(key).ignore();
+        }
+        known => {
+            if let Some(known) = text(&known?) {
+                return Ok(known.to_owned());
+            }
+        }
+    }
+    // Another each time, so that one that was lost is missed.
+    let new = format!("{}.{}", inner.who, inner.marks.fetch_add(1, Relaxed));
+    pipe.cmd("SET")
+        .arg(key)
+        .arg(new)
+        .arg("NX")
+        .ignore()
+        .cmd("GET")
+        .arg(key);
+    let (known,): (Value,) = pipe.query_async(connection).await?;
+    Ok(text(&known).unwrap_or_default().to_owned())
+}
+
+pub(super) fn is_wrong_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
+}
+
+/// Whatever somebody put there, it is nothing of ours: scripts put it right when they write.
+pub(super) fn unless_wrong_type(answer: RedisResult<Value>) -> RedisResult<Value> {
+    match answer {
+        Err(error) if is_wrong_type(&error) => Ok(Value::Nil),
+        answer => answer,
+    }
+}
