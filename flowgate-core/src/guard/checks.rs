@@ -43,6 +43,10 @@ pub(crate) fn check(name: &str, walker: &mut Walker<'_>, line: &Line<'_>, start:
                     & (bit(ClassDef::Root) | bit(ClassDef::System))
                     != 0
         }),
+        "kept_target" => line.words.last().is_some_and(|w| {
+            let target = line.args[w.index as usize].text;
+            classify(target, &walker.state, walker.context, walker.remote) != bit(ClassDef::Temp)
+        }),
         "guard_file" => line.words_from(start).any(|a| guard_file(a.text)),
         _ => false,
     }

@@ -17,6 +17,7 @@ pub(crate) const CHECKS: &[&str] = &[
     "git_checkout_paths",
     "git_restore",
     "guard_file",
+    "kept_target",
     "move_whole",
     "remote_copy_target",
 ];

@@ -160,6 +160,9 @@ type Parts<'t> = SmallVec<[&'t str; 32]>;
 
 /// Gives the classes of a path, as bits of [`ClassDef`].
 pub(crate) fn classify(text: &str, state: &State, context: &Context, remote: bool) -> u32 {
+    if state.throwaway {
+        return bit(ClassDef::Temp);
+    }
     let class = local(text, state, context);
     if !remote {
         return class;
@@ -219,7 +222,12 @@ fn local(text: &str, state: &State, context: &Context) -> u32 {
     if contents {
         parts.pop();
     }
-    absolute_class(&parts, contents, context) | database
+    let class = absolute_class(&parts, contents, context);
+    if class == bit(ClassDef::Temp) {
+        class
+    } else {
+        class | database
+    }
 }
 
 /// Resolves a path against the parts, by text.
@@ -320,6 +328,8 @@ fn absolute_class(parts: &[&str], contents: bool, context: &Context) -> u32 {
 fn project(rest: &[&str], contents: bool) -> u32 {
     match rest {
         [] => bit(ClassDef::ProjectRoot),
+        // What a git that was killed left behind.
+        [".git", .., last] if last.ends_with(".lock") => bit(ClassDef::Regenerable),
         [".git", ..] => bit(ClassDef::Vcs),
         _ if rest.iter().any(|p| regenerable(p)) => bit(ClassDef::Regenerable),
         [one] if one.contains(UNKNOWN) && one.chars().all(|c| c == UNKNOWN || c == '*') => {

@@ -408,17 +408,7 @@ impl<'g> Walker<'g> {
                 }
             }
         }
-        // `.headers on` and `\set x` are lines of the client, not of a statement.
-        if text.contains(['.', '\\']) {
-            let statements = |line: &&str| !line.trim_start().starts_with(['.', '\\']);
-            return sql::kinds(
-                &text
-                    .lines()
-                    .filter(statements)
-                    .collect::<Vec<_>>()
-                    .join("\n"),
-            );
-        }
-        sql::kinds(text)
+        let executed = sql::executed(text).fold(0, |all, code| all | sql::kinds(code));
+        executed | sql::kinds(&sql::statements(text))
     }
 }

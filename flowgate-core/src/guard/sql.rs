@@ -1,5 +1,7 @@
 //! SQL, read far enough to know which statements destroy data.
 
+use std::borrow::Cow;
+
 use super::format::SqlKind;
 use super::value::UNKNOWN;
 use super::walk::Arg;
@@ -18,15 +20,42 @@ pub(crate) fn is_statement(args: &[Arg<'_>]) -> bool {
     }
 }
 
+/// The text without the lines that are for the client and no statements: `.headers on`, `\set x`,
+/// `DELIMITER //`.
+pub(crate) fn statements(text: &str) -> Cow<'_, str> {
+    let is_client = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with(['.', '\\'])
+            || line
+                .get(..10)
+                .is_some_and(|word| word.eq_ignore_ascii_case("delimiter "))
+    };
+    if !text.lines().any(is_client) {
+        return Cow::Borrowed(text);
+    }
+    let rest: Vec<&str> = text.lines().filter(|line| !is_client(line)).collect();
+    Cow::Owned(rest.join("\n"))
+}
+
+/// The statements of `EXECUTE 'statement'` in a block of code.
+pub(crate) fn executed(text: &str) -> impl Iterator<Item = &str> {
+    quoted_after(text, "execute")
+}
+
 /// The shell code of `COPY … FROM PROGRAM 'code'`.
 pub(crate) fn programs(text: &str) -> impl Iterator<Item = &str> {
-    const WORD: &str = "program";
-    let starts = text.char_indices().filter(|(at, _)| {
-        text.get(*at..at + WORD.len())
-            .is_some_and(|w| w.eq_ignore_ascii_case(WORD))
-    });
-    starts.filter_map(|(at, _)| {
-        let quoted = text[at + WORD.len()..].trim_start().strip_prefix('\'')?;
+    quoted_after(text, "program")
+}
+
+/// The texts in quotes that stand after a word.
+fn quoted_after<'t>(text: &'t str, word: &'static str) -> impl Iterator<Item = &'t str> {
+    let is_word = move |at: &usize| {
+        text.get(*at..*at + word.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(word))
+    };
+    let starts = text.char_indices().map(|(at, _)| at).filter(is_word);
+    starts.filter_map(move |at| {
+        let quoted = text[at + word.len()..].trim_start().strip_prefix('\'')?;
         quoted.split('\'').next()
     })
 }

@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) downloads: Vec<String>,
     /// Functions that are defined, in their order.
     pub(crate) functions: Vec<Function>,
+    /// The files are those of a container that goes when the command ends.
+    pub(crate) throwaway: bool,
     /// Directories that `pushd` left.
     pub(crate) left: Vec<Place>,
 }

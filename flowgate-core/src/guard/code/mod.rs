@@ -15,6 +15,23 @@ use super::sql;
 use super::value::Flow;
 use super::walk::{Arg, DEPTH, Io, Origin, Walker};
 
+/// What a program writes that does nothing but to print one text: `print('text')`.
+pub(crate) fn printed(language: Language, code: &str) -> Option<String> {
+    let mut tokens = lex::tokens(language, code);
+    tokens.retain(|token| !matches!(token, lex::Token::Mark(b'(' | b')' | b';' | b'\n')));
+    match tokens.as_slice() {
+        [lex::Token::Name(name), lex::Token::Text(text)]
+            if matches!(
+                name.as_str(),
+                "print" | "puts" | "say" | "echo" | "console.log" | "process.stdout.write"
+            ) =>
+        {
+            Some(format!("{text}\n"))
+        }
+        _ => None,
+    }
+}
+
 impl Walker<'_> {
     /// Analyses program text.
     pub(crate) fn language(

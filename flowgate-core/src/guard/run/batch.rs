@@ -275,11 +275,16 @@ impl Walker<'_> {
         else {
             return;
         };
+        let pattern = fd_pattern(&args[1..at]);
         let extension = args[..at]
             .iter()
             .position(|a| matches!(a.text, "-e" | "--extension"))
             .and_then(|e| args.get(e + 1));
-        let target = extension.map_or("*".to_owned(), |e| format!("./*.{}", e.text));
+        let target = match (extension, pattern) {
+            (Some(extension), _) => format!("./*.{}", extension.text),
+            (None, Some(name)) => format!("./{name}"),
+            (None, None) => "*".to_owned(),
+        };
         let inner = &args[at + 1..];
         let filled = inner.iter().any(|a| a.text.contains("{}"));
         let lost = path::classify(&target, &self.state, self.context, self.remote)
@@ -307,6 +312,32 @@ impl Walker<'_> {
             },
         );
     }
+}
+
+/// The name that `fd` looks for, if its pattern is one: `^node_modules$`.
+fn fd_pattern<'t>(words: &[Arg<'t>]) -> Option<&'t str> {
+    let valued = [
+        "-t",
+        "--type",
+        "-d",
+        "--max-depth",
+        "-E",
+        "--exclude",
+        "-j",
+        "-c",
+        "-S",
+        "-o",
+    ];
+    let mut after_option = false;
+    let mut positional = words.iter().filter(|word| {
+        let skipped = std::mem::replace(&mut after_option, valued.contains(&word.text));
+        !skipped && !word.text.starts_with('-')
+    });
+    let name = positional.next()?.text;
+    let name = name.strip_prefix('^').unwrap_or(name);
+    let name = name.strip_suffix('$').unwrap_or(name);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    (!name.is_empty() && name.bytes().all(plain)).then_some(name)
 }
 
 /// `-rf`, `--recursive`: rules of their own are about these.

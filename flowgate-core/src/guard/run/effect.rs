@@ -1,5 +1,6 @@
 //! What a command does to the shell itself: directory, variables, arguments.
 
+use super::output::printf;
 use crate::guard::lex::assignment;
 use crate::guard::value::{Flow, MANY, Place, UNKNOWN, UNKNOWN_TEXT};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
@@ -57,6 +58,15 @@ impl Walker<'_> {
                         .clone()
                         .unwrap_or_else(|| vec![UNKNOWN_TEXT.to_owned()]);
                     self.state.set(name.text, values, false);
+                }
+            }
+            "printf" if words.first().is_some_and(|a| a.text == "-v") => {
+                if let Some(name) = words.get(1) {
+                    let value = match printf(words.get(2..).unwrap_or_default()) {
+                        Flow::Literal(text) => text,
+                        _ => UNKNOWN_TEXT.to_owned(),
+                    };
+                    self.state.set(name.text, vec![value], branch);
                 }
             }
             "set" => {

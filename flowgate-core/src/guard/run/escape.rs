@@ -60,7 +60,9 @@ impl Walker<'_> {
             "vim" | "vi" | "nvim" | "ex" | "view" => {
                 for (at, arg) in args.iter().enumerate() {
                     let (text, index, offset) = match arg.text {
-                        "-c" | "--cmd" => (args.get(at + 1).map_or("", |a| a.text), at + 1, 0),
+                        "-c" | "--cmd" | "-sc" | "-esc" | "-Esc" | "-ec" => {
+                            (args.get(at + 1).map_or("", |a| a.text), at + 1, 0)
+                        }
                         text if text.starts_with('+') => (text, at, 1),
                         _ => continue,
                     };
@@ -88,6 +90,28 @@ impl Walker<'_> {
                     if matches!(pair[0].text, "--eval" | "-eval" | "-e" | "--execute") {
                         self.emacs(&pair[1]);
                     }
+                }
+            }
+            "ed" => {
+                if let Flow::Literal(lines) = io.stdin {
+                    for line in lines.clone().lines().filter_map(|l| l.strip_prefix('!')) {
+                        self.nested(line, Origin::at(io.span, None), Flow::Nothing, false);
+                    }
+                }
+            }
+            "less" | "more" => {
+                for arg in args.iter().filter(|a| a.text.starts_with("+!")) {
+                    self.code_word(arg, 2);
+                }
+            }
+            "split" => {
+                for arg in args.iter().filter(|a| a.text.starts_with("--filter=")) {
+                    self.code_word(arg, "--filter=".len());
+                }
+            }
+            "guile" => {
+                for pair in args.windows(2).filter(|p| p[0].text == "-c") {
+                    self.emacs(&pair[1]);
                 }
             }
             "gdb" => {
@@ -191,9 +215,11 @@ impl Walker<'_> {
     /// `-o ProxyCommand=CODE` and the like: what `ssh` runs here.
     fn ssh_options(&mut self, args: &[Arg<'_>]) {
         for arg in args {
-            for option in ["ProxyCommand=", "LocalCommand=", "KnownHostsCommand="] {
-                if let Some(at) = arg.text.find(option) {
-                    self.code_word(arg, at + option.len());
+            for option in ["ProxyCommand", "LocalCommand", "KnownHostsCommand"] {
+                if let Some(at) = arg.text.find(option)
+                    && arg.text[at + option.len()..].starts_with(['=', ' '])
+                {
+                    self.code_word(arg, at + option.len() + 1);
                 }
             }
         }
@@ -234,6 +260,7 @@ impl Walker<'_> {
                 "shell-command"
                 | "call-process-shell-command"
                 | "shell-command-to-string"
+                | "system"
                 | "async-shell-command" => {
                     self.nested(text, Origin::at(code.span, None), Flow::Nothing, false);
                 }
@@ -266,6 +293,13 @@ impl Walker<'_> {
                 .filter(|c| c.starts_with([' ', '\t']))
             {
                 self.code_word(arg, arg.text.len() - code.len());
+            } else if let Some(replacement) = run_replacement(command) {
+                self.nested(
+                    &replacement.replace('&', UNKNOWN_TEXT),
+                    Origin::at(arg.span, None),
+                    Flow::Nothing,
+                    false,
+                );
             }
         }
     }
@@ -346,4 +380,13 @@ impl Walker<'_> {
             );
         }
     }
+}
+
+/// The replacement of `s/…/replacement/e`, which sed runs.
+fn run_replacement(command: &str) -> Option<&str> {
+    let rest = command.strip_prefix('s')?;
+    let mark = rest.chars().next()?;
+    let mut parts = rest[mark.len_utf8()..].split(mark);
+    let (_, replacement, flags) = (parts.next()?, parts.next()?, parts.next()?);
+    flags.contains('e').then_some(replacement)
 }

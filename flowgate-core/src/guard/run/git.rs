@@ -36,6 +36,17 @@ impl Walker<'_> {
                     }
                 }
             }
+            "difftool" => {
+                for (at, arg) in rest.iter().enumerate() {
+                    match arg.text {
+                        "-x" | "--extcmd" => drop(rest.get(at + 1).map(|a| self.code_word(a, 0))),
+                        text if text.starts_with("--extcmd=") => {
+                            drop(self.code_word(arg, "--extcmd=".len()))
+                        }
+                        _ => {}
+                    }
+                }
+            }
             "bisect" if rest.first().is_some_and(|a| a.text == "run") => {
                 drop(self.run(&rest[1..], io))
             }

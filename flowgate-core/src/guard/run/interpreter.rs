@@ -1,5 +1,7 @@
 //! Interpreters of other languages: code in options, on standard input, in scripts.
 
+use super::base_name;
+use crate::guard::code;
 use crate::guard::format::Language;
 use crate::guard::value::{Flow, Producer, UNKNOWN};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
@@ -121,6 +123,14 @@ impl Walker<'_> {
                 }
             }
             Some(file) if !any && !matches!(file.text, "-" | "/dev/stdin") => {
+                // Django's shells read code and SQL.
+                match (base_name(file.text), rest.get(1).map(|verb| verb.text)) {
+                    ("manage.py", Some("shell" | "shell_plus")) => {
+                        self.stdin_language(Language::Python, io)
+                    }
+                    ("manage.py", Some("dbshell")) => self.stdin_language(Language::Sql, io),
+                    _ => {}
+                }
                 self.downloaded(file);
                 if let Flow::Literal(code) = self.file(file.text) {
                     self.language(language, &code, Origin::at(file.span, None), file.span);
@@ -134,7 +144,13 @@ impl Walker<'_> {
             _ => {}
         }
         self.apply(name, args, io);
-        if io.wanted {
+        if io.wanted
+            && let Some(text) = args[1..]
+                .iter()
+                .find_map(|a| code::printed(language, a.text))
+        {
+            Flow::Literal(text)
+        } else if io.wanted {
             self.output(name, args, io)
         } else {
             Flow::Nothing
@@ -170,6 +186,10 @@ impl Walker<'_> {
             self.hidden_code(arg.span);
         }
         let origin = self.origin_of(arg.span, code);
+        if let (Language::Python, Some(code)) = (language, code.strip_prefix('!')) {
+            // IPython runs such a line as a shell does.
+            self.nested(code, origin, Flow::Nothing, false);
+        }
         self.language(language, code, origin, arg.span);
     }
 }

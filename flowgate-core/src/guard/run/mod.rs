@@ -1,6 +1,7 @@
 //! Running a simple command, in the mind: wrappers taken off, executors followed, rules applied.
 
 mod batch;
+mod container;
 mod effect;
 mod escape;
 mod git;
@@ -128,20 +129,26 @@ impl Walker<'_> {
             }
             let remote = self.remote;
             self.remote |= way.remote;
+            let throwaway = self.state.throwaway;
+            self.state.throwaway |= container::is_throwaway(args);
             let mut flow = None;
             for found in inner {
                 match found {
-                    Inner::Argv(at) if way.named.is_empty() => {
-                        flow = Some(self.run(&args[at..], io))
-                    }
                     Inner::Argv(at) => {
-                        let mut words = Args::new();
-                        words.push(Arg {
+                        let named = (!way.named.is_empty()).then_some(Arg {
                             text: way.named,
                             span: args[0].span,
                         });
-                        args[at..].iter().for_each(|&a| words.push(a));
-                        flow = Some(self.run(&words, io));
+                        let named = named.map(|program| (program, at));
+                        flow = Some(match named.or_else(|| container::program(args, at)) {
+                            Some((program, at)) => {
+                                let mut words = Args::new();
+                                words.push(program);
+                                args[at..].iter().for_each(|&a| words.push(a));
+                                self.run(&words, io)
+                            }
+                            None => self.run(&args[at..], io),
+                        });
                     }
                     Inner::Joined(at) => flow = Some(self.joined(args, at, io, way.remote)),
                     Inner::Code(at) => flow = Some(self.code_word(&args[at], 0)),
@@ -157,6 +164,7 @@ impl Walker<'_> {
                 }
             }
             self.remote = remote;
+            self.state.throwaway = throwaway;
             if flow.is_some() {
                 return flow;
             }

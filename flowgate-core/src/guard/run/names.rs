@@ -285,6 +285,9 @@ const KINDS: &[(Kind, &[&str])] = &[
             "sftp",
             "ssh",
             "lftp",
+            "ed",
+            "split",
+            "guile",
             "make",
             "man",
             "less",
@@ -326,12 +329,12 @@ const INTERPRETERS: &[(Language, &[&str])] = &[
     (
         Language::Python,
         &[
-            "python", "python2", "python3", "pypy", "pypy3", "ipython", "py",
+            "python", "python2", "python3", "pypy", "pypy3", "ipython", "ipython3", "py",
         ],
     ),
     (
         Language::Javascript,
-        &["node", "nodejs", "deno", "bun", "tsx", "ts-node"],
+        &["node", "nodejs", "deno", "bun", "tsx", "ts-node", "zx"],
     ),
     (Language::Ruby, &["ruby", "jruby", "irb"]),
     (Language::Perl, &["perl"]),
@@ -341,7 +344,7 @@ const INTERPRETERS: &[(Language, &[&str])] = &[
         Language::Other,
         &[
             "Rscript", "R", "littler", "julia", "elixir", "groovy", "scala", "raku", "go",
-            "jshell", "swift",
+            "jshell", "swift", "gnuplot",
         ],
     ),
     (Language::Awk, &["awk", "gawk", "mawk", "nawk"]),

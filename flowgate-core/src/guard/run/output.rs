@@ -79,7 +79,15 @@ impl Walker<'_> {
                 let files = words.iter().filter(|a| !a.text.starts_with('-'));
                 Flow::Literal(files.map(|a| format!("{}\n", a.text)).collect())
             }
+            "sed" | "gsed" if replaced(words, io.stdin).is_some() => {
+                Flow::Literal(replaced(words, io.stdin).unwrap_or_default())
+            }
             "awk" | "gawk" | "mawk" | "sed" | "gsed" => written(name, words),
+            "jq" | "gojq" => strings(words, io.stdin),
+            "cut" => cut(words, io.stdin),
+            "command" if words.first().is_some_and(|a| a.text == "-v") => {
+                self.output("which", words, io)
+            }
             "pwd" => Flow::Literal(
                 self.state
                     .directory(self.context)
@@ -120,7 +128,7 @@ impl Walker<'_> {
     }
 }
 
-fn printf(words: &[Arg<'_>]) -> Flow {
+pub(super) fn printf(words: &[Arg<'_>]) -> Flow {
     let words = if words.first().is_some_and(|a| a.text == "--") {
         &words[1..]
     } else {
@@ -271,6 +279,63 @@ fn filters(name: &str, words: &[Arg<'_>]) -> bool {
             .iter()
             .any(|a| a.text.trim_start_matches('+').parse::<u32>().is_ok());
     files == pattern + usize::from(number) && (pattern == 0 || !counts)
+}
+
+/// What `sed s/this/that/` makes of known text, if `this` is no pattern.
+fn replaced(words: &[Arg<'_>], stdin: &Flow) -> Option<String> {
+    let [script] = words else { return None };
+    let rest = script.text.strip_prefix('s')?;
+    let mark = rest.chars().next()?;
+    let mut parts = rest[mark.len_utf8()..].split(mark);
+    let (this, that, flags) = (parts.next()?, parts.next()?, parts.next()?);
+    let plain =
+        |text: &str| !text.is_empty() && !text.contains(['\\', '*', '.', '[', '^', '$', '&']);
+    (plain(this) && (that.is_empty() || plain(that)) && matches!(flags, "" | "g"))
+        .then(|| stdin.literal().map(|text| text.replace(this, that)))?
+}
+
+/// What `jq` may take out of known JSON, or spell out itself: the texts in it.
+fn strings(words: &[Arg<'_>], stdin: &Flow) -> Flow {
+    let program = words.iter().find(|a| !a.text.starts_with('-'));
+    let mut out = String::new();
+    for source in [stdin.literal(), program.map(|a| a.text)]
+        .into_iter()
+        .flatten()
+    {
+        for text in source.split('"').skip(1).step_by(2) {
+            out.push_str(text);
+            out.push('\n');
+        }
+    }
+    if out.is_empty() {
+        Flow::Unknown(Producer::Other)
+    } else {
+        Flow::Literal(out)
+    }
+}
+
+/// `cut -d: -f2` of known text.
+fn cut(words: &[Arg<'_>], stdin: &Flow) -> Flow {
+    let given = |option: &str| {
+        words.iter().enumerate().find_map(|(at, word)| {
+            let value = word.text.strip_prefix(option)?;
+            if value.is_empty() {
+                words.get(at + 1).map(|a| a.text)
+            } else {
+                Some(value)
+            }
+        })
+    };
+    let field = given("-f").and_then(|f| f.split([',', '-']).next()?.parse::<usize>().ok());
+    let mark = given("-d").unwrap_or("\t");
+    match (stdin.literal(), field) {
+        (Some(text), Some(field @ 1..)) if !mark.is_empty() => Flow::Literal(
+            text.lines()
+                .map(|line| line.split(mark).nth(field - 1).unwrap_or(line).to_owned() + "\n")
+                .collect(),
+        ),
+        _ => Flow::Unknown(Producer::Other),
+    }
 }
 
 /// What `awk` and `sed` make of input that is not known: the parts that their program spells out.

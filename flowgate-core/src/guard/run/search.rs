@@ -15,6 +15,15 @@ pub(crate) struct Search {
     pub(crate) named: bool,
 }
 
+/// `cp /dev/null {}`, `tee {}`: the command of an `-exec` that leaves an empty file.
+fn empties(command: &[Arg<'_>]) -> bool {
+    match command.first().map_or("", |a| base_name(a.text)) {
+        "tee" => true,
+        "cp" => command.get(1).is_some_and(|a| a.text == "/dev/null"),
+        _ => false,
+    }
+}
+
 impl Search {
     /// Whether a `find` command does more than to look.
     pub(crate) fn acts(args: &[Arg<'_>]) -> bool {
@@ -52,11 +61,14 @@ impl Search {
         let (mut names, mut within, mut all_named) = (Vec::new(), false, true);
         let mut negated = false;
         // Where the names since the last `-o` begin, and whether that part only says what is left out.
-        let (mut branch, mut prunes) = (0, false);
+        let (mut branch, mut passes_over) = (0, false);
         while let Some(arg) = args.get(i) {
             let value = args.get(i + 1).map_or("", |a| a.text);
             match arg.text {
-                "-delete" => search.deletes = true,
+                "-delete" => {
+                    search.deletes = true;
+                    passes_over = false;
+                }
                 "!" | "-not" => {
                     negated = true;
                     i += 1;
@@ -72,20 +84,23 @@ impl Search {
                     within |= value != "0";
                     i += 1;
                 }
-                "-prune" => {
-                    // What is passed over is not what is found.
-                    names.truncate(branch);
-                    prunes = true;
-                }
-                "-o" | "-or" => {
-                    all_named &= prunes || names.len() > branch;
-                    (branch, prunes) = (names.len(), false);
+                "-prune" => passes_over = true,
+                "-o" | "-or" | "," => {
+                    if passes_over {
+                        // What is passed over is not what is found.
+                        names.truncate(branch);
+                    } else {
+                        all_named &= names.len() > branch;
+                    }
+                    (branch, passes_over) = (names.len(), false);
                 }
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
-                    search.deletes |= matches!(
-                        base_name(value),
-                        "rm" | "unlink" | "truncate" | "shred" | "dd"
-                    );
+                    passes_over = false;
+                    search.deletes |= empties(&args[i + 1..])
+                        || matches!(
+                            base_name(value),
+                            "rm" | "unlink" | "truncate" | "shred" | "dd"
+                        );
                     while args
                         .get(i + 1)
                         .is_some_and(|a| !matches!(a.text, ";" | "+" | "\\;"))

@@ -95,9 +95,13 @@ impl Program<'_, '_> {
                     let into = i > 0 && piped(self.tokens.get(i - 1));
                     if into && matches!(text.as_str(), "sh" | "bash" | "/bin/sh" | "/bin/bash") {
                         // print "code" | "sh"
-                        let begin = self.statement_begin(i - 1);
+                        let mut begin = self.statement_begin(i - 1);
+                        if matches!(self.tokens.get(begin), Some(Token::Name(n)) if n.starts_with("print"))
+                        {
+                            begin += 1;
+                        }
                         let code = self.value(begin, i - 1, 0);
-                        self.shell(&code.replace(UNKNOWN_TEXT, " "));
+                        self.shell(&code);
                     } else if into
                         || piped(self.tokens.get(i + 1))
                             && matches!(self.tokens.get(i + 2), Some(Token::Name(n)) if n == "getline")
@@ -213,6 +217,14 @@ impl Program<'_, '_> {
         if self.language == Language::Php && matches!(&*last, "array_map" | "array_walk") {
             return self.each_of(&first.unwrap_or_default(), start, end);
         }
+        // `import sh; sh.rm('-rf', path)`: a function for each program.
+        if let (Language::Python, Some(("sh", program))) = (self.language, resolved.split_once('.'))
+        {
+            return self.command(start, end, Some(program));
+        }
+        if self.language == Language::Perl && matches!(&*last, "find" | "finddepth") {
+            return self.perl_find(start, end);
+        }
         let Some(sink) = sink(self.language, &resolved, &last) else {
             return;
         };
@@ -242,11 +254,11 @@ impl Program<'_, '_> {
             self.walker.special("core.shell:decoded-code", span, false);
         }
         match sink {
-            Sink::Command => self.command(start, end),
+            Sink::Command => self.command(start, end, None),
             Sink::Code => self.walker.language(self.language, &path, Origin::at(span, None), span),
             Sink::Sql => self.walker.program_sql(&path, span),
             Sink::DeleteTree => self.walker.run_call(&["rm", "-rf", "--", &path], span),
-            Sink::DeleteFile => self.walker.run_call(&["rm", "-f", "--", &path], span),
+            Sink::DeleteFile => self.delete_file(&path),
             Sink::DeleteMaybeTree => {
                 let recursive = self.tokens[start..end].iter().any(|t| matches!(t, Token::Name(n) if n == "recursive"));
                 self.walker.run_call(&["rm", if recursive { "-rf" } else { "-f" }, "--", &path], span);
@@ -264,10 +276,26 @@ impl Program<'_, '_> {
         }
     }
 
+    /// Deletes what a path stands for; with `/**/` in it, every such file below.
+    fn delete_file(&mut self, path: &str) {
+        match path.split_once("/**/") {
+            Some((base, below)) => {
+                let base = if base.is_empty() { "/" } else { base };
+                let name = below.rsplit('/').next().unwrap_or(below);
+                let words = ["find", base, "-name", name, "-delete"];
+                self.walker.run_call(&words, self.span);
+            }
+            None => self.walker.run_call(&["rm", "-f", "--", path], self.span),
+        }
+    }
+
     /// Whether some of these tokens take a text out of an encoding.
     fn decodes(&self, start: usize, end: usize) -> bool {
         self.tokens[start..end].iter().any(|token| match token {
-            Token::Name(name) => DECODERS.contains(&name.rsplit('.').next().unwrap_or(name)),
+            Token::Name(name) => {
+                name == "codecs.decode"
+                    || DECODERS.contains(&name.rsplit('.').next().unwrap_or(name))
+            }
             Token::Text(text) => self.language == Language::Javascript && text == "base64",
             _ => false,
         })
@@ -316,20 +344,40 @@ impl Program<'_, '_> {
         };
         let value = self.argument(start, end, list).unwrap_or_default();
         match sink(self.language, &callback, &callback) {
-            Some(Sink::DeleteFile) => self.walker.run_call(&["rm", "-f", "--", &value], self.span),
+            Some(Sink::DeleteFile) => self.delete_file(&value),
             Some(Sink::Command) => self.shell(&value),
             _ => {}
         }
     }
 
-    /// Runs what a call runs: one text for a shell, or words.
-    fn command(&mut self, start: usize, end: usize) {
-        let mut words: Vec<String> = Vec::new();
-        let mut list = false;
+    /// `finddepth(sub { unlink }, 'dir')`.
+    fn perl_find(&mut self, start: usize, end: usize) {
+        let deletes = |token: &Token| matches!(token, Token::Name(n) if matches!(&**n, "unlink" | "rmdir" | "rmtree"));
+        if self.tokens[start..end].iter().any(deletes)
+            && let Some(path) = self.argument(start, end, 1)
+        {
+            self.walker.run_call(&["rm", "-rf", "--", &path], self.span);
+        }
+    }
+
+    /// Runs what a call runs: one text for a shell, or words, of which the first may be known.
+    fn command(&mut self, start: usize, end: usize, program: Option<&str>) {
+        let mut words: Vec<String> = program.into_iter().map(str::to_owned).collect();
+        let mut list = program.is_some();
         for index in 0..MOST_PARTS {
             let Some((from, to)) = self.argument_range(start, end, index) else {
                 break;
             };
+            // Deno: { args: ['-rf', path] }
+            let named = |t: &Token| matches!(t, Token::Name(n) if n == "args");
+            if let Some(at) = self.tokens[from..to].iter().position(named)
+                && let Some([Token::Mark(b':'), Token::Mark(b'[')]) =
+                    self.tokens.get(from + at + 1..from + at + 3)
+            {
+                let close = (self.closes[from + at + 2] as usize).min(to);
+                self.items(from + at + 3, close, &mut words);
+                continue;
+            }
             // Options: `shell=True`, `{ cwd: … }`, `cwd: '/x'`.
             if matches!(self.tokens.get(from), Some(Token::Mark(b'{')))
                 || matches!(self.tokens.get(from..from + 2), Some([Token::Name(n), Token::Mark(b'=' | b':')]) if n != "args")
@@ -339,12 +387,7 @@ impl Program<'_, '_> {
             if self.tokens.get(from) == Some(&Token::Mark(b'[')) {
                 list = true;
                 let close = (self.closes[from] as usize).min(to);
-                for item in 0..MOST_PARTS {
-                    let Some(word) = self.argument(from + 1, close, item) else {
-                        break;
-                    };
-                    words.push(word);
-                }
+                self.items(from + 1, close, &mut words);
             } else {
                 words.push(self.value(from, to, 0));
             }
@@ -356,6 +399,16 @@ impl Program<'_, '_> {
                 let refs: Vec<&str> = words.iter().map(String::as_str).collect();
                 self.walker.run_call(&refs, self.span);
             }
+        }
+    }
+
+    /// The values of a list.
+    fn items(&mut self, from: usize, to: usize, words: &mut Vec<String>) {
+        for item in 0..MOST_PARTS {
+            let Some(word) = self.argument(from, to, item) else {
+                return;
+            };
+            words.push(word);
         }
     }
 

@@ -29,6 +29,15 @@ impl Program<'_, '_> {
                     true => UNKNOWN_TEXT.to_owned(),
                     false => value,
                 };
+                // for root, dirs, files in os.walk('dir')
+                let mut before = i;
+                while let Some(2..) = before.checked_sub(1)
+                    && self.tokens[before - 1] == Token::Mark(b',')
+                    && let Token::Name(other) = &self.tokens[before - 2]
+                {
+                    self.names.push((other.clone(), format!("={value}")));
+                    before -= 2;
+                }
                 self.names.push((name, format!("={value}")));
             }
         }
@@ -39,7 +48,7 @@ impl Program<'_, '_> {
         let [Token::Name(name), Token::Name(into)] = self.tokens.get(i..i + 2)? else {
             return None;
         };
-        let before = self.tokens[..i].iter().rev().take(3);
+        let before = self.tokens[..i].iter().rev().take(7);
         if into != word
             || !before
                 .into_iter()

@@ -157,7 +157,11 @@ impl Program<'_, '_> {
             "glob" | "iglob" if !name.starts_with('.') => {
                 items().first().cloned().unwrap_or_default()
             }
-            "glob" | "rglob" => format!("/{}", items().first().map_or("*", |g| g.as_str())),
+            "glob" => format!("/{}", items().first().map_or("*", |g| g.as_str())),
+            "rglob" => format!("/**/{}", items().first().map_or("*", |g| g.as_str())),
+            "walk" if !name.starts_with('.') => {
+                format!("{}/**/*", items().first().map_or(".", |d| d.as_str()))
+            }
             "iterdir" => "/*".to_owned(),
             "listdir" | "scandir" | "readdir" | "readdirSync" => {
                 format!("{}/*", items().first().map_or(".", |d| d.as_str()))
