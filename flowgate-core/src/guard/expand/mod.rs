@@ -3,10 +3,12 @@
 mod fields;
 mod parameter;
 
+use smallvec::SmallVec;
+
 use super::brace;
 use super::lex::{Word, part};
 use super::skip::{Nest, skip, skip_single};
-use super::value::{Flow, Producer, UNKNOWN_TEXT};
+use super::value::{Flow, Producer, UNKNOWN, UNKNOWN_TEXT};
 use super::walk::{Origin, Walker};
 use fields::Fields;
 
@@ -303,7 +305,8 @@ impl Expansion<'_, '_> {
         if self.double || self.split == Split::No {
             return self.out.push_any(values);
         }
-        let splits = |v: &String| v.bytes().any(|b| b.is_ascii_whitespace());
+        let separators = self.separators();
+        let splits = |value: &String| value.contains(&*separators);
         if !values.iter().any(splits) {
             if values.iter().any(|v| !v.is_empty()) {
                 self.out.push_any(values);
@@ -311,19 +314,30 @@ impl Expansion<'_, '_> {
             return;
         }
         for value in values {
-            if value.starts_with(|c: char| c.is_ascii_whitespace()) {
+            if value.starts_with(&*separators) {
                 self.out.end_field();
             }
-            let mut words = value.split_ascii_whitespace().peekable();
+            let mut words = value
+                .split(&*separators)
+                .filter(|word| !word.is_empty())
+                .peekable();
             while let Some(word) = words.next() {
                 self.out.push(word);
                 if words.peek().is_some() {
                     self.out.end_field();
                 }
             }
-            if values.len() > 1 || value.ends_with(|c: char| c.is_ascii_whitespace()) {
+            if values.len() > 1 || value.ends_with(&*separators) {
                 self.out.end_field();
             }
+        }
+    }
+
+    /// The characters at which words end: what `IFS` says, if the command sets it.
+    fn separators(&self) -> SmallVec<[char; 4]> {
+        match self.walker.state.find("IFS") {
+            Some([separators]) if !separators.contains(UNKNOWN) => separators.chars().collect(),
+            _ => SmallVec::from_slice(&[' ', '\t', '\n', '\r']),
         }
     }
 }

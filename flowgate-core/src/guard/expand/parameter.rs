@@ -60,9 +60,16 @@ impl Expansion<'_, '_> {
         if memchr::memchr2(b'$', b'`', operation.as_bytes()).is_some() {
             self.walker.expand_body(operation, origin);
         }
-        let values: Vec<String> = self
-            .walker
-            .look_up(name)
+        let known = self.walker.look_up(name);
+        // One of the words of an array.
+        let index = operation
+            .strip_prefix('[')
+            .and_then(|o| o.strip_suffix(']'));
+        if let Some(index) = index.and_then(|index| index.parse::<usize>().ok()) {
+            let word = known.get(index).map_or(UNKNOWN_TEXT, String::as_str);
+            return self.values(&[word.to_owned()]);
+        }
+        let values: Vec<String> = known
             .iter()
             .map(|value| operate(value, operation, colon))
             .collect();
