@@ -17,9 +17,9 @@ pub(crate) struct Request<'t> {
 impl<'t> Request<'t> {
     /// Reads the words after the name of an HTTP client; `None` if it is none.
     pub(crate) fn read(name: &str, args: &[Arg<'t>], stdin: &Flow) -> Option<Self> {
-        match name {
-            "curl" | "wget" | "curlie" => Some(Self::curl(args, stdin)),
-            "http" | "https" | "xh" | "xhs" | "httpie" => Some(Self::httpie(args, stdin)),
+        match name.as_bytes() {
+            b"curl" | b"wget" | b"curlie" => Some(Self::curl(args, stdin)),
+            b"http" | b"https" | b"xh" | b"xhs" | b"httpie" => Some(Self::httpie(args, stdin)),
             _ if ["invoke-restmethod", "invoke-webrequest", "irm", "iwr"]
                 .iter()
                 .any(|n| name.eq_ignore_ascii_case(n)) =>

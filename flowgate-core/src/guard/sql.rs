@@ -8,9 +8,10 @@ use super::walk::Arg;
 
 /// Whether the words of a command are a destructive SQL statement; `truncate` is also a tool.
 pub(crate) fn is_statement(args: &[Arg<'_>]) -> bool {
-    match args[0].text {
-        "DROP" | "TRUNCATE" | "DELETE" | "ALTER" | "UPDATE" | "GRANT" | "drop" | "delete" => true,
-        "truncate" => {
+    match args[0].text.as_bytes() {
+        b"DROP" | b"TRUNCATE" | b"DELETE" | b"ALTER" | b"UPDATE" | b"GRANT" | b"drop"
+        | b"delete" => true,
+        b"truncate" => {
             args.len() > 1
                 && !args[1..]
                     .iter()

@@ -9,8 +9,8 @@ impl Walker<'_> {
     /// Follows what a command does to the shell itself.
     pub(crate) fn state_after(&mut self, args: &[Arg<'_>], io: &Io<'_>, branch: bool) {
         let words = &args[1..];
-        match args[0].text {
-            "cd" | "pushd" => {
+        match args[0].text.as_bytes() {
+            b"cd" | b"pushd" => {
                 if args[0].text == "pushd" && self.state.left.len() < MANY {
                     self.state.left.push(self.state.place.clone());
                 }
@@ -30,15 +30,15 @@ impl Walker<'_> {
                     },
                 };
             }
-            "popd" => self.state.place = self.state.left.pop().unwrap_or(Place::Unknown),
-            "shift" => {
+            b"popd" => self.state.place = self.state.left.pop().unwrap_or(Place::Unknown),
+            b"shift" => {
                 let count = words.first().map_or(Ok(1), |a| a.text.parse());
                 if let (Some(arguments), Ok(count)) = (&mut self.state.arguments, count) {
                     let end = arguments.len().min(1 + count);
                     arguments.drain(1.min(end)..end);
                 }
             }
-            "export" | "declare" | "typeset" | "local" | "readonly" => {
+            b"export" | b"declare" | b"typeset" | b"local" | b"readonly" => {
                 for arg in words {
                     if let Some((name, value)) = assignment(arg.text) {
                         let value = &arg.text[value..];
@@ -47,7 +47,7 @@ impl Walker<'_> {
                     }
                 }
             }
-            "read" | "mapfile" | "readarray" | "unset" | "getopts" => {
+            b"read" | b"mapfile" | b"readarray" | b"unset" | b"getopts" => {
                 let names = words.iter().filter(|a| !a.text.starts_with('-'));
                 let known = match io.stdin {
                     Flow::Literal(text) if names.clone().count() == 1 => read_lines(args, text),
@@ -60,7 +60,7 @@ impl Walker<'_> {
                     self.state.set(name.text, values, false);
                 }
             }
-            "printf" if words.first().is_some_and(|a| a.text == "-v") => {
+            b"printf" if words.first().is_some_and(|a| a.text == "-v") => {
                 if let Some(name) = words.get(1) {
                     let value = match printf(words.get(2..).unwrap_or_default()) {
                         Flow::Literal(text) => text,
@@ -69,14 +69,14 @@ impl Walker<'_> {
                     self.state.set(name.text, vec![value], branch);
                 }
             }
-            "set" => {
+            b"set" => {
                 if let Some(at) = words.iter().position(|a| a.text == "--") {
                     let mut all = vec![String::new()];
                     all.extend(words[at + 1..].iter().map(|a| a.text.to_owned()));
                     self.state.arguments = Some(all);
                 }
             }
-            "alias" => {
+            b"alias" => {
                 for arg in words {
                     if let Some((name, value)) = arg.text.split_once('=') {
                         self.state

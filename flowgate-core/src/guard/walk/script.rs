@@ -182,24 +182,25 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
         if word.parts & !(part::BRACE | part::GLOB) != 0 {
             return false;
         }
-        match word.text(self.code) {
-            "if" => self.push(Kind::If),
-            "while" | "until" => self.push(Kind::Loop),
-            "for" | "select" => {
+        // As bytes: a tree of comparisons instead of one after the other.
+        match word.text(self.code).as_bytes() {
+            b"if" => self.push(Kind::If),
+            b"while" | b"until" => self.push(Kind::Loop),
+            b"for" | b"select" => {
                 self.push(Kind::Loop);
                 self.for_header();
             }
-            "case" => {
+            b"case" => {
                 self.push(Kind::Case);
                 self.case_header();
             }
-            "{" => self.push(Kind::Group),
-            "}" => self.pop_if(Kind::Group),
-            "fi" => self.pop_if(Kind::If),
-            "done" => self.pop_if(Kind::Loop),
-            "esac" => self.pop_if(Kind::Case),
-            "then" | "else" | "elif" | "do" | "!" | "coproc" => {}
-            "function" => {
+            b"{" => self.push(Kind::Group),
+            b"}" => self.pop_if(Kind::Group),
+            b"fi" => self.pop_if(Kind::If),
+            b"done" => self.pop_if(Kind::Loop),
+            b"esac" => self.pop_if(Kind::Case),
+            b"then" | b"else" | b"elif" | b"do" | b"!" | b"coproc" => {}
+            b"function" => {
                 if let Token::Word(name) = self.lexer.token() {
                     if self.lexer.peek() == b'(' {
                         self.lexer.token();
@@ -208,7 +209,7 @@ impl<'s, 'g, 't> Script<'s, 'g, 't> {
                     self.define(name);
                 }
             }
-            "[[" => self.condition(),
+            b"[[" => self.condition(),
             _ => return false,
         }
         true
