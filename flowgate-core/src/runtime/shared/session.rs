@@ -17,7 +17,7 @@ use crate::Timestamp;
 use crate::accounts::Subject;
 
 /// How long the server may take to answer before it counts as away.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// How long one question for changes waits on the server.
 pub(super) const BLOCK: Duration = Duration::from_secs(1);
 /// How often to look whether the server is there, and whether something is to be given back.
@@ -127,6 +127,7 @@ impl Session {
     async fn tidy(&self) -> RedisResult<()> {
         let asked = tokio::time::Instant::now();
         let mark = mark(&self.inner, &mut self.connection.clone()).await?;
+        self.inner.took(asked.elapsed());
         if self.inner.is_late() {
             self.take_part().await?;
         }
