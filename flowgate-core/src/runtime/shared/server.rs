@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult, Value};
+use redis::{Client, ConnectionAddr, RedisError, RedisResult, Value};
 
 use tokio::time::{Instant, timeout};
 
@@ -68,6 +68,33 @@ impl Options {
         let _: Value = redis::cmd("PING").query_async(&mut connection).await?;
         Ok(u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// Another node of the cluster, where an error says that this one does not have the keys.
+pub(super) fn redirected(client: &Client, error: &RedisError) -> Option<Client> {
+    let (address, _slot) = error.redirect_node()?;
+    let (named, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let info = client.get_connection_info().clone();
+    // A node whose name the others do not know is where we are, at another port.
+    let is_known = !matches!(named, "" | "?");
+    let host = |known: &str| if is_known { named } else { known }.to_owned();
+    let address = match info.addr() {
+        ConnectionAddr::Tcp(known, _) => ConnectionAddr::Tcp(host(known), port),
+        ConnectionAddr::TcpTls {
+            host: known,
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host: host(known),
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => return None,
+    };
+    Client::open(info.set_addr(address)).ok()
 }
 
 /// How far the clock of the server is ahead of ours, in milliseconds.
