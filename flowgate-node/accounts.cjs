@@ -5,6 +5,10 @@ const { setTimeout: sleep } = require('node:timers/promises')
 const { check, string, whole, wrongType } = require('./arguments.cjs')
 const { attempt, NoAccountError } = require('./errors.cjs')
 const native = require('./native.cjs')
+const { settle } = require('./promises.cjs')
+
+/** How to get at the native half of a configuration; `index.cjs` says so. */
+const configs = { nativeOf: () => undefined }
 
 /** The longest wait of a timer, and after which somebody who waits looks again. */
 const LONGEST_PAUSE = 60_000
@@ -41,14 +45,48 @@ const ANYTIME = ['concurrency', 'probe', 'affinity']
 
 class Pool {
   #native
+  /** Whether the server says whose turn it is, which takes a moment. */
+  #strict = false
   /** Whom to wake when an account may be free again. */
   #waiting = new Set()
 
   constructor(accounts = [], { settings = {}, rules, state } = {}) {
+    if (accounts instanceof native.Pool) {
+      this.#native = accounts
+      return
+    }
     if (!Array.isArray(accounts)) throw wrongType('`accounts` must be an array')
     if (state !== undefined) string('state', state)
     const [specs, how] = [JSON.stringify(accounts), JSON.stringify(settings)]
     this.#native = attempt(() => native.Pool.create(specs, how, nativeRules(rules), state, Date.now()))
+  }
+
+  static async fromConfig(config, { state } = {}) {
+    const handle = configs.nativeOf(config)
+    if (handle === undefined) throw wrongType('`config` must be a Config')
+    if (state !== undefined) string('state', state)
+    const pool = new Pool(await settle(() => native.Pool.ofConfig(handle, state, Date.now())))
+    pool.#strict = pool.#native.isStrict()
+    // Weak, so that a pool that nobody has any more is not shared any more.
+    const weak = new WeakRef(pool)
+    pool.#native.onChange(() => weak.deref()?.#wake())
+    return pool
+  }
+
+  get shared() {
+    const status = this.#native.shared()
+    if (typeof status !== 'string') return undefined
+    const { round_trip_us: roundTripUs, ...fields } = JSON.parse(status)
+    return { ...fields, roundTripUs }
+  }
+
+  async settled() {
+    await settle(() => this.#native.settle())
+    return this.shared
+  }
+
+  async leave() {
+    await settle(() => this.#native.leave())
   }
 
   async lease(options, use) {
@@ -157,7 +195,7 @@ class Pool {
   /** Takes an account, waiting for it if need be. */
   async #take(request, retries) {
     request.signal?.throwIfAborted()
-    const first = this.#pick(request, retries)
+    const first = await this.#pick(request, retries)
     if (first instanceof Lease) return first
     const since = Date.now()
     const deadline = request.deadline ?? since + request.timeoutMs
@@ -166,14 +204,15 @@ class Pool {
     this.#waiting.add(waiter)
     try {
       for (;;) {
-        const answer = this.#pick(request, retries, since)
+        // Before the pick, so that nothing that happens meanwhile is missed.
+        const woken = new Promise((resolve) => (wake = resolve))
+        const answer = await this.#pick(request, retries, since)
         if (answer instanceof Lease) return answer
         const { until, why } = answer
         const now = Date.now()
         // A report may free an account sooner than it is promised, but ends no cooldown.
         const hopeless = until > deadline && !ANYTIME.includes(why)
         if (until === undefined || now >= deadline || hopeless) throw new NoAccountError(why, until)
-        const woken = new Promise((resolve) => (wake = resolve))
         await pause(Math.min(until, deadline) - now, request.signal, woken)
       }
     } finally {
@@ -181,20 +220,28 @@ class Pool {
     }
   }
 
-  #pick({ model, session, tokens }, retries, since) {
-    const picked = this.#native.pick(model, session, tokens, retries, since, Date.now())
+  async #pick({ model, session, tokens, signal }, retries, since) {
+    const arguments_ = [model, session, tokens, retries, since, Date.now()]
+    const picked = this.#strict
+      ? await settle(() => this.#native.pickLater(...arguments_))
+      : this.#native.pick(...arguments_)
     if (picked.permit === undefined) return picked
-    return new Lease(this.#native, () => this.#wake(), picked, retries)
+    const lease = new Lease(this.#native, () => this.#wake(), picked, retries)
+    if (signal?.aborted) {
+      lease.release()
+      signal.throwIfAborted()
+    }
+    return lease
   }
 
   async #refresh(id, refresh) {
-    const lease = this.#native.refreshBegin(id, Date.now())
+    const lease = await settle(() => this.#native.refreshBegin(id, Date.now()))
     if (!lease) return
     let done = false
     try {
       done = Boolean(await refresh(id))
     } finally {
-      this.#native.refreshEnd(lease, done, Date.now())
+      await settle(() => this.#native.refreshEnd(lease, done, Date.now()))
       this.#wake()
     }
   }
@@ -342,4 +389,4 @@ function candidate({ slot: _, class: reason, max_inflight: maxInflight, ...field
   return { ...fields, class: reason, maxInflight }
 }
 
-module.exports = { classify, ClassifyRules, Lease, Pool }
+module.exports = { classify, ClassifyRules, configs, Lease, Pool }

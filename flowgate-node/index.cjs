@@ -5,7 +5,7 @@ const { homedir } = require('node:os')
 const { isAbsolute, resolve } = require('node:path')
 const { promisify } = require('node:util')
 
-const { classify, ClassifyRules, Lease, Pool } = require('./accounts.cjs')
+const { classify, ClassifyRules, configs, Lease, Pool } = require('./accounts.cjs')
 const { filePath, string, strings, wrongType, wrongValue } = require('./arguments.cjs')
 const {
   AccountsError,
@@ -42,6 +42,7 @@ class Config {
       return value.#native
     }
     supervisor.nativeOf = (value) => (value instanceof Config ? value.#native : undefined)
+    configs.nativeOf = supervisor.nativeOf
   }
 
   static async load(path, options) {

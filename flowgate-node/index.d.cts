@@ -601,6 +601,23 @@ export declare class Lease {
   [Symbol.dispose](): void
 }
 
+/** How sharing a pool with other processes goes. */
+export interface SharedStatus {
+  /** The name of the pool. */
+  pool: string
+  mode: 'local' | 'strict'
+  /** `degraded` while the server does not answer: then this process goes on with what it knows. */
+  state: 'connecting' | 'shared' | 'degraded'
+  /** Since when, in milliseconds since 1970. */
+  since: number
+  /** Why it is degraded. */
+  error?: string
+  /** What one process learns the others know after about so many microseconds. */
+  roundTripUs: number | undefined
+  /** What came from the server and made no sense, so far. */
+  ignored: number
+}
+
 /**
  * Which account serves the next request. It holds no secret, opens no file and no socket.
  *
@@ -622,6 +639,23 @@ export declare class Pool {
     options?: { readonly settings?: PoolSettings; readonly rules?: ClassifyRules | undefined; readonly state?: string | undefined },
   )
   #private
+
+  /**
+   * A pool of the accounts in the section `accounts` of a configuration, with its settings.
+   *
+   * Where the section has `shared`, the pool shares what it learns with the processes that use the same one: in the
+   * background, without waiting for the server; {@link shared} says how that goes. Find the credential of an account
+   * by its id each time: another process may have refreshed it. Rejects with an {@link AccountsError} if `state`
+   * cannot be used, or the password of the server cannot be had.
+   */
+  static fromConfig(config: Config, options?: { readonly state?: string | undefined }): Promise<Pool>
+
+  /** How sharing with other processes goes; undefined if the pool is not shared. */
+  get shared(): SharedStatus | undefined
+  /** Waits until the server of a shared pool was reached, or found to be away. */
+  settled(): Promise<SharedStatus | undefined>
+  /** Gives back what this process holds for itself of what is shared. The pool goes on alone. */
+  leave(): Promise<void>
 
   /**
    * A lease, which is waited for if need be. Rejects with a {@link NoAccountError} if no account can serve in

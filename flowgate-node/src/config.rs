@@ -26,7 +26,7 @@ impl Config {
     /// Reads a file on a thread of the pool.
     #[napi(catch_unwind)]
     pub fn load(path: String) -> AsyncTask<Work<Config>> {
-        Work::start(move || runtime::load(&PathBuf::from(path)).map(Self::new))
+        Work::start(move || Ok(Self::new(runtime::load(&PathBuf::from(path))?)))
     }
 
     /// Reads a file while the caller waits.

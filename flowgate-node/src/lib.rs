@@ -87,7 +87,8 @@ pub fn activate(config: &Config, name: String) -> AsyncTask<Work<Activation>> {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        runtime::activate(&runtime::resolve(&config)?, &name, now).map(Activation::from)
+        let activation = runtime::activate(&runtime::resolve(&config)?, &name, now)?;
+        Ok(Activation::from(activation))
     })
 }
 

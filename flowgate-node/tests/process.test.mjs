@@ -19,7 +19,7 @@ test('a panic is an error, in a call and on a thread of the pool', { skip: !nati
 
 test('no panic can leave a function that Node calls', () => {
   const open = []
-  for (const file of readdirSync(sources)) {
+  for (const file of readdirSync(sources, { recursive: true }).filter((name) => name.endsWith('.rs'))) {
     const source = readFileSync(`${sources}/${file}`, 'utf8')
     for (const [, attribute, name] of source.matchAll(/#\[napi(.*)\]\s+(?:#\[.*\]\s+)*pub fn (\w+)/g)) {
       if (!attribute.includes('catch_unwind')) open.push(`${file}: ${name}`)

@@ -13,6 +13,7 @@ import {
   jsonSchema,
   merge,
   migrate,
+  Pool,
   Profile,
   resolvePath,
   STARTER,
@@ -31,6 +32,7 @@ import {
   type Policy,
   type ServiceEvent,
   type ServiceStatus,
+  type SharedStatus,
   type State,
   type Value,
   type Verdict,
@@ -42,6 +44,10 @@ export async function accepts(url: URL): Promise<void> {
   Config.loadSync(url)
   Config.fromYaml(STARTER)
   Config.fromYaml(STARTER, { file: 'a.yaml' })
+  const pool: Pool = await Pool.fromConfig(config, { state: '{}' })
+  const sharing: SharedStatus | undefined = (await pool.settled()) ?? pool.shared
+  const lag: number | undefined = sharing?.roundTripUs
+  await pool.leave()
   const diagnostics: Diagnostic[] = [...config.diagnostics, ...config.profileDiagnostics()]
   const file: string | null = config.file
   const document: { [key: string]: Value } = config.resolve().toJSON()
@@ -62,7 +68,7 @@ export async function accepts(url: URL): Promise<void> {
   if (error instanceof FlowgateError) error.diagnostics.push(...diagnostics)
   const hint: string | undefined = diagnostics[0]?.hint
   const related: number | undefined = diagnostics[0]?.related[0]?.endColumn
-  void [file, line, before, merged.warnings, migration.remaining, path, activation.changed, state?.updatedAt, schema, hint, related]
+  void [lag, file, line, before, merged.warnings, migration.remaining, path, activation.changed, state?.updatedAt, schema, hint, related]
 }
 
 export async function guards(url: URL): Promise<void> {

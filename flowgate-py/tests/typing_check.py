@@ -43,6 +43,14 @@ def shell(command: str, times: int = 1) -> bytes: ...  # type: ignore[empty-body
 
 assert_type(shell("ls", times=2), bytes)
 
+pool = flowgate.Pool.from_config(config, state=None)
+assert_type(pool, flowgate.Pool)
+assert_type(pool.settled(), flowgate.SharedStatus | None)
+if (sharing := pool.shared) is not None:
+    assert_type(sharing.state, Literal["connecting", "shared", "degraded"])
+    sharing.mode = "strict"  # type: ignore[misc]
+pool.leave()
+
 hashable: Hashable = profile.origins[0]
 verdict: Hashable = guard.check("ls")
 

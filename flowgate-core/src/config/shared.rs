@@ -60,7 +60,7 @@ pub(super) fn check(document: &Node, problems: &mut Vec<Diagnostic>) {
                 "this build of FlowGate cannot share accounts between processes",
             )
             .at("accounts.shared")
-            .hint("use the `flowgate` program, or build flowgate-core with the feature `redis`; or take the section out"),
+            .hint("build flowgate-core with the feature `redis`, as the program, the Python package and the Node package are; or take the section out"),
         );
     }
     let credentials = credentials(document);

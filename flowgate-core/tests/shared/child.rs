@@ -24,9 +24,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(url: &str, mode: Mode) -> Self {
+        Self::with(url, mode, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub(crate) fn with(url: &str, mode: Mode, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child::a_process", "--ignored", "--nocapture"])
             .env(URL, url)
+            .envs(environment.iter().copied())
             .env(
                 MODE,
                 if mode == Mode::Strict {

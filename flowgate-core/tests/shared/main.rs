@@ -7,8 +7,12 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod blocking;
 mod child;
 mod log;
+#[cfg(feature = "http")]
+mod refresh;
+mod secured;
 mod server;
 mod sharing;
 mod strict;

@@ -13,11 +13,17 @@ pub(crate) struct Server {
     port: u16,
     directory: tempfile::TempDir,
     program: PathBuf,
+    arguments: Vec<String>,
 }
 
 impl Server {
     /// Starts one. `None`, and a message: this machine has none.
     pub(crate) fn start() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// Starts one with more arguments.
+    pub(crate) fn with(arguments: &[&str]) -> Option<Self> {
         let Some(program) = program() else {
             eprintln!(
                 "skipped: neither valkey-server nor redis-server is on the PATH; install one of them to run this test"
@@ -25,20 +31,22 @@ impl Server {
             return None;
         };
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let child = launch(&program, port, &directory);
+        let port = free_port();
+        let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let child = launch(&program, port, &directory, &arguments);
         let server = Self {
             child,
             port,
             directory,
             program,
+            arguments,
         };
         server.wait();
         Some(server)
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,7 +61,7 @@ impl Server {
 
     /// Starts it again, with nothing that it knew.
     pub(crate) fn restart(&mut self) {
-        self.child = launch(&self.program, self.port, &self.directory);
+        self.child = launch(&self.program, self.port, &self.directory, &self.arguments);
         self.wait();
     }
 
@@ -91,12 +99,24 @@ fn program() -> Option<PathBuf> {
     })
 }
 
-fn launch(program: &PathBuf, port: u16, directory: &tempfile::TempDir) -> Child {
+/// A port that nobody had a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn launch(
+    program: &PathBuf,
+    port: u16,
+    directory: &tempfile::TempDir,
+    arguments: &[String],
+) -> Child {
     Command::new(program)
         .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
         .args(["--save", "", "--appendonly", "no", "--loglevel", "warning"])
         .arg("--dir")
         .arg(directory.path())
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -55,7 +55,7 @@ from ._flowgate import (
     migrate,
     resolve_path,
 )
-from .accounts import Account, Attempts, Candidate, Lease, Left, Pool
+from .accounts import Account, Attempts, Candidate, Lease, Left, Pool, SharedStatus
 from .exceptions import (
     AccountsError,
     ConfigError,
@@ -122,6 +122,7 @@ __all__ = [
     "ServiceEvent",
     "ServiceEvents",
     "ServiceStatus",
+    "SharedStatus",
     "State",
     "SuperviseError",
     "SuperviseTimeout",

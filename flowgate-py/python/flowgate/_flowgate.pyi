@@ -302,6 +302,7 @@ class _Pool:
         settings: Mapping[str, Any] | None = None,
         rules: ClassifyRules | None = None,
         state: str | None = None,
+        config: Config | None = None,
     ) -> Self:
         """Create and return a new object.  See help(type) for accurate signature."""
 
@@ -383,6 +384,28 @@ class _Pool:
 
     def _explain(self, model: str, session: str | None, tokens: int) -> list[dict[str, Any]]:
         ...
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether other processes use the same pool."""
+
+    @property
+    def _is_strict(self) -> bool:
+        """Whether the server is asked whose turn it is, which takes a moment."""
+
+    def _status(self) -> dict[str, Any] | None:
+        """How sharing goes; ``None`` if the pool is not shared."""
+
+    def _changed(self, seen: int, seconds: float) -> int:
+        """Waits, for so many seconds at most, until something is learned from another process after the
+        change of that number. Answers the number of the last one.
+        """
+
+    def _settle(self) -> None:
+        """Waits until the server of a shared pool was reached, or found to be away."""
+
+    def leave(self) -> None:
+        """Gives back what this process holds for itself of what is shared. The pool goes on alone."""
 
     def _drain_events(self) -> list[dict[str, Any]]:
         ...

@@ -7,18 +7,25 @@ import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
-from ._flowgate import ClassifyRules, PoolVerdict, _Pool, _Refresh, _Retries
+from ._flowgate import ClassifyRules, Config, PoolVerdict, _Pool, _Refresh, _Retries
 from .exceptions import NoAccount
 
 _Headers: TypeAlias = Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]]
 if TYPE_CHECKING:
     _Transport: TypeAlias = Literal["cancelled", "connect", "eof", "reset", "timeout"]
 
+_T = TypeVar("_T")
+
+#: How often those who wait look whether anybody still does, in seconds.
+_WATCH = 0.1
+#: How many strict choices are under way at a time.
+_CHOICES = 8
 #: The pause after which somebody who waits looks again, whatever was promised.
 _LONGEST_PAUSE = 60.0
 
@@ -79,6 +86,25 @@ class Candidate:
     tokens: Left | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedStatus:
+    """How sharing a pool with other processes goes.
+
+    ``state`` is ``"connecting"``, ``"shared"``, or ``"degraded"`` while the server does not answer:
+    then this process goes on with what it knows, and ``error`` says why. ``since`` is in milliseconds
+    since 1970. What one process learns the others know after about ``round_trip_us`` microseconds.
+    ``ignored`` counts what came from the server and made no sense.
+    """
+
+    pool: str
+    mode: Literal["local", "strict"]
+    state: Literal["connecting", "shared", "degraded"]
+    since: int
+    ignored: int
+    error: str | None = None
+    round_trip_us: int | None = None
+
+
 class Pool(_Pool):
     """Which account serves the next request. May be used by many threads and event loops.
 
@@ -88,8 +114,13 @@ class Pool(_Pool):
     Raises :class:`AccountsError` if one of them cannot be used.
     """
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_executor", "_lock", "_waiters", "_watched")
     _waiters: dict[object, Callable[[], object]]
+    #: Who asks the server where that takes a moment and an event loop must not wait.
+    _executor: ThreadPoolExecutor | None
+    _lock: threading.Lock
+    #: Whether a thread looks what other processes say.
+    _watched: bool
 
     def __new__(
         cls,
@@ -99,9 +130,43 @@ class Pool(_Pool):
         rules: ClassifyRules | None = None,
         state: str | None = None,
     ) -> Pool:
-        pool = super().__new__(cls, list(accounts), settings, rules, state)
+        return cls._made(super().__new__(cls, list(accounts), settings, rules, state))
+
+    @classmethod
+    def from_config(cls, config: Config, *, state: str | None = None) -> Pool:
+        """A pool of the accounts in the section ``accounts`` of a configuration, with its settings.
+
+        Where the section has ``shared``, the pool shares what it learns with the processes that use
+        the same one: in the background, without waiting for the server. :attr:`shared` says how that
+        goes. Find the credential of an account by its id each time: another process may have
+        refreshed it. ``state`` is what :meth:`snapshot` returned before.
+
+        Raises :class:`AccountsError` if ``state`` cannot be used, or the password of the server
+        cannot be had.
+        """
+        return cls._made(super().__new__(cls, [], None, None, state, config))
+
+    @staticmethod
+    def _made(pool: Pool) -> Pool:
         pool._waiters = {}
+        pool._executor = None
+        pool._lock = threading.Lock()
+        pool._watched = False
         return pool
+
+    @property
+    def shared(self) -> SharedStatus | None:
+        """How sharing with other processes goes; ``None`` if the pool is not shared."""
+        status = self._status()
+        return None if status is None else SharedStatus(**status)
+
+    def settled(self) -> SharedStatus | None:
+        """Waits until the server of a shared pool was reached, or found to be away, and says which.
+
+        No lease needs this: a pool decides alone until then.
+        """
+        self._settle()
+        return self.shared
 
     def lease(
         self,
@@ -163,10 +228,58 @@ class Pool(_Pool):
     def _waiting(self, wake: Callable[[], object]) -> Iterator[None]:
         key = object()
         self._waiters[key] = wake
+        if self._is_shared:
+            self._watch()
         try:
             yield
         finally:
             del self._waiters[key]
+
+    def _watch(self) -> None:
+        """Has a thread wake those who wait when another process says something."""
+        with self._lock:
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._listen, name="flowgate-waiters").start()
+
+    def _listen(self) -> None:
+        seen = self._changed(0, 0.0)
+        while self._is_awaited():
+            last = self._changed(seen, _WATCH)
+            if last != seen:
+                seen = last
+                self._wake()
+
+    def _is_awaited(self) -> bool:
+        """Whether somebody waits. An interpreter that ends waits for this thread, and for no other."""
+        with self._lock:
+            self._watched = bool(self._waiters) and threading.main_thread().is_alive()
+            return self._watched
+
+    async def _elsewhere(self, undo: Callable[[_T], object], do: Callable[..., _T], *args: Any) -> _T:
+        """Calls something that asks the server, in another thread; undone if nobody waits for it."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(_CHOICES, "flowgate-shared")
+            asked = self._executor.submit(do, *args)
+        try:
+            return await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+
+            def over(asked: Future[_T]) -> None:
+                if not asked.cancelled() and asked.exception() is None:
+                    undo(asked.result())
+
+            asked.add_done_callback(over)
+            raise
+
+    def _unpick(self, answer: tuple[Any, ...]) -> None:
+        if answer[0] is not None:
+            self._report(answer[0], None, None, None, "cancelled", None)
+
+    def _unrefresh(self, lease: _Refresh | None) -> None:
+        if lease is not None:
+            self._refresh_end(lease, "failed")
 
 
 class Lease:
@@ -260,7 +373,11 @@ class Lease:
         return self._attempts._goes_on(error)
 
     async def __aenter__(self) -> Lease:
-        if not self._try():
+        if self._pool._is_strict:
+            taken = self._permit is not None or self._picked(await self._pick_async(None))
+        else:
+            taken = self._try()
+        if not taken:
             await self._wait_async()
         return self
 
@@ -274,9 +391,16 @@ class Lease:
 
     def _try(self) -> bool:
         """Takes an account, if one can serve now."""
-        if self._permit is not None:
-            return True
-        return self._picked(self._pool._pick(*self._request, *self._history(None)))
+        return self._permit is not None or self._picked(self._pick(None))
+
+    def _pick(self, since: int | None) -> tuple[Any, ...]:
+        return self._pool._pick(*self._request, *self._history(since))
+
+    async def _pick_async(self, since: int | None) -> tuple[Any, ...]:
+        pool = self._pool
+        if not pool._is_strict:
+            return self._pick(since)
+        return await pool._elsewhere(pool._unpick, self._pick, since)
 
     def _history(self, since: int | None) -> tuple[_Retries | None, int | None]:
         return (None if self._attempts is None else self._attempts._retries), since
@@ -289,14 +413,16 @@ class Lease:
 
     def _wait(self) -> None:
         waiter = threading.Event()
+        patience = _Patience(self._timeout)
         with self._pool._waiting(waiter.set):
-            for pause in self._pauses():
-                waiter.wait(pause)
+            while not self._picked(answer := self._pick(patience.since)):
+                waiter.wait(patience.pause(answer))
                 waiter.clear()
 
     async def _wait_async(self) -> None:
         loop = asyncio.get_running_loop()
         waiter = asyncio.Event()
+        patience = _Patience(self._timeout)
 
         def wake() -> None:
             # A report may come from another thread, and after the loop has ended.
@@ -304,30 +430,35 @@ class Lease:
                 loop.call_soon_threadsafe(waiter.set)
 
         with self._pool._waiting(wake):
-            for pause in self._pauses():
+            while not self._picked(answer := await self._pick_async(patience.since)):
                 try:
-                    await asyncio.wait_for(waiter.wait(), pause)
+                    await asyncio.wait_for(waiter.wait(), patience.pause(answer))
                 except (TimeoutError, asyncio.TimeoutError):
                     pass
                 waiter.clear()
 
-    def _pauses(self) -> Iterator[float]:
-        """How long to wait before asking again, in seconds, until there is an account."""
-        begun, since = time.monotonic(), _now()
-        while True:
-            answer = self._pool._pick(*self._request, *self._history(since))
-            if self._picked(answer):
-                return
-            _, until, why = answer
-            left = None if self._timeout is None else begun + self._timeout - time.monotonic()
-            pause = None if until is None else max(until - _now(), 0) / 1000
-            # A report may free an account sooner than it is promised, but ends no cooldown.
-            hopeless = left is not None and pause is not None and pause > left
-            if pause is None or (left is not None and left <= 0):
-                raise NoAccount(why, until)
-            if hopeless and why not in ("concurrency", "probe", "affinity"):
-                raise NoAccount(why, until)
-            yield min(pause, _LONGEST_PAUSE if left is None else left, _LONGEST_PAUSE)
+
+class _Patience:
+    """How long somebody waits for an account."""
+
+    __slots__ = ("_end", "since")
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self.since = _now()
+
+    def pause(self, answer: tuple[Any, ...]) -> float:
+        """How long to wait before asking again, in seconds; raises if that is of no use."""
+        _, until, why = answer
+        left = None if self._end is None else self._end - time.monotonic()
+        pause = None if until is None else max(until - _now(), 0) / 1000
+        # A report may free an account sooner than it is promised, but ends no cooldown.
+        hopeless = left is not None and pause is not None and pause > left
+        if pause is None or (left is not None and left <= 0):
+            raise NoAccount(why, until)
+        if hopeless and why not in ("concurrency", "probe", "affinity"):
+            raise NoAccount(why, until)
+        return min(pause, _LONGEST_PAUSE if left is None else left, _LONGEST_PAUSE)
 
 
 class Attempts:
@@ -385,7 +516,7 @@ class Attempts:
             finally:
                 lease.__exit__(None, None, None)
             if self._step == "refresh" and self._refresh is not None:
-                with _Refreshing(self._pool, lease.account) as refreshing:
+                async with _Refreshing(self._pool, lease.account) as refreshing:
                     if refreshing.is_mine:
                         answer = self._refresh(lease.account)
                         answer = await answer if inspect.isawaitable(answer) else answer
@@ -420,11 +551,12 @@ class Attempts:
 class _Refreshing:
     """Refreshes a credential, unless somebody else does; what is not done has failed."""
 
-    __slots__ = ("_lease", "_pool", "done")
+    __slots__ = ("_account", "_lease", "_pool", "done")
 
     def __init__(self, pool: Pool, account: str) -> None:
         self._pool = pool
-        self._lease: _Refresh | None = pool._refresh_begin(account)
+        self._account = account
+        self._lease: _Refresh | None = None
         self.done = False
 
     @property
@@ -432,12 +564,36 @@ class _Refreshing:
         return self._lease is not None
 
     def __enter__(self) -> _Refreshing:
+        self._lease = self._pool._refresh_begin(self._account)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lease is not None:
-            self._pool._refresh_end(self._lease, "done" if self.done else "failed")
+            self._pool._refresh_end(self._lease, self._how())
             self._pool._wake()
+
+    async def __aenter__(self) -> _Refreshing:
+        pool = self._pool
+        if not pool._is_shared:
+            return self.__enter__()
+        begin = pool._refresh_begin
+        self._lease = await pool._elsewhere(pool._unrefresh, begin, self._account)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pool = self._pool
+        if not pool._is_shared or self._lease is None:
+            return self.__exit__()
+        # It ends, whether anybody waits for that or not.
+        await pool._elsewhere(_nothing, pool._refresh_end, self._lease, self._how())
+        pool._wake()
+
+    def _how(self) -> str:
+        return "done" if self.done else "failed"
+
+
+def _nothing(_: object) -> None:
+    pass
 
 
 def _now() -> int:

@@ -6,6 +6,8 @@ use flowgate_core::Timestamp;
 use flowgate_core::accounts::{
     self, AccountState, AccountView, Candidate, Pool, PoolState, Request, Standing, Why,
 };
+use flowgate_core::config::Config;
+use flowgate_core::runtime::shared::{Mode, Status};
 use flowgate_core::runtime::{self, StateError};
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ use crate::visible::one_line;
 
 /// What is known: the accounts of the configuration, and what was saved about them.
 struct Known {
+    config: Config,
     pool: Pool,
     saved_at: Option<Timestamp>,
     /// The accounts that were saved and are no longer in the configuration.
@@ -47,9 +50,22 @@ impl Known {
         Ok(Self {
             gone: gone(saved.as_ref(), &pool, now),
             saved_at: saved.as_ref().map(PoolState::saved_at),
+            config,
             pool,
             now,
         })
+    }
+
+    /// Whether other processes use the same accounts, and whether the server between them answers.
+    fn sharing(&self) -> Result<Option<Status>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let failed = |error: std::io::Error| {
+            Failure::Environment("cli.no_runtime", error.to_string(), String::new())
+        };
+        let runtime = runtime.map_err(failed)?;
+        Ok(runtime.block_on(Status::of(&self.config)))
     }
 
     /// Says where this comes from, unless all is said.
@@ -92,6 +108,7 @@ pub(super) fn list(config: &Path, output: &mut Output) -> Result {
             "accounts": seen,
             "saved_at": known.saved_at,
             "no_longer_configured": known.gone,
+            "shared": known.sharing()?,
         }))?;
         return Ok(Exit::Done);
     }
@@ -129,8 +146,35 @@ pub(super) fn list(config: &Path, output: &mut Output) -> Result {
             ))?;
         }
     }
+    if let Some(status) = known.sharing()? {
+        output.text(format_args!("{}\n", sharing(&status)))?;
+    }
     known.note(output);
     Ok(Exit::Done)
+}
+
+/// How sharing goes, in a line.
+fn sharing(status: &Status) -> String {
+    let name = one_line(&status.pool);
+    let how = match status.mode {
+        Mode::Local => "each process chooses",
+        Mode::Strict => "the server says whose turn it is",
+    };
+    let answer = match (&status.error, status.round_trip_us) {
+        (Some(error), _) => format!(
+            "{REMOVED}the server does not answer{REMOVED:#}, so each process decides alone: {}",
+            one_line(error)
+        ),
+        (None, Some(time)) => format!(
+            "{ADDED}the server answers{ADDED:#} in {:.1} ms",
+            time as f64 / 1_000.0
+        ),
+        (None, None) => "the server answers".to_owned(),
+    };
+    format!(
+        "shared as `{name}` ({}): {how}; {answer}",
+        word(status.mode)
+    )
 }
 
 fn row(seen: &AccountView, now: Timestamp) -> [String; 7] {

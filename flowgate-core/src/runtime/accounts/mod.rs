@@ -590,10 +590,13 @@ impl<C: Client> Inner<C> {
         let inner = Arc::clone(self);
         let refreshed = tokio::spawn(async move {
             let refreshing = Refreshing::new(&inner.refreshing);
-            let how = inner.ask_alone(&account).await;
+            let (how, alone) = inner.ask_alone(&account).await;
             drop(refreshing);
             inner.shared.pool().refresh_end(now(), lease, how);
             inner.shared.changed.notify_waiters();
+            if let Some(alone) = alone {
+                alone.end().await;
+            }
         });
         // If it panicked, its lease ends by itself.
         let _ = refreshed.await;
@@ -601,8 +604,8 @@ impl<C: Client> Inner<C> {
 
     /// Without other processes, nobody else asks.
     #[cfg(not(feature = "redis"))]
-    async fn ask_alone(&self, account: &Account) -> Refreshed {
-        self.ask(account).await
+    async fn ask_alone(&self, account: &Account) -> (Refreshed, Option<Alone>) {
+        (self.ask(account).await, None)
     }
 
     /// Sends from now on with another key.
@@ -629,6 +632,14 @@ impl<C: Client> Inner<C> {
             Err(RefreshError::Dead) => Refreshed::Dead,
         }
     }
+}
+
+#[cfg(not(feature = "redis"))]
+enum Alone {}
+
+#[cfg(not(feature = "redis"))]
+impl Alone {
+    async fn end(self) {}
 }
 
 /// One refresh that is under way, however it ends.

@@ -6,10 +6,8 @@ use std::time::Duration;
 use super::lease::{Turn, now};
 use super::{Account, Attempt, Call, Client, Executor, Inner};
 use crate::accounts::{Lifecycle, Pick, Refreshed};
-use crate::runtime::shared::{Fleet, Lease, Options, Status};
+use crate::runtime::shared::{Fleet, Lease, Options, Status, refresh_lease};
 
-/// How long one process may take to get a new credential before another tries.
-const REFRESH: Duration = Duration::from_secs(60);
 /// How often to look whether another process has got it.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -51,31 +49,45 @@ impl<C> Inner<C> {
     }
 }
 
+/// The right to be the only one that refreshes a credential, until others know how that ended.
+pub(super) struct Alone {
+    fleet: Fleet,
+    name: String,
+    token: String,
+}
+
+impl Alone {
+    /// It is over, and the pool knows how.
+    pub(super) async fn end(self) {
+        self.fleet.release_refresh(&self.name, &self.token).await;
+    }
+}
+
 impl<C: Client> Inner<C> {
-    /// Gets a new credential, or waits until another process has got it.
-    pub(super) async fn ask_alone(&self, account: &Account) -> Refreshed {
+    /// Gets a new credential, or waits until another process has got it. The right to do so is to be
+    /// kept until the pool knows how it ended.
+    pub(super) async fn ask_alone(&self, account: &Account) -> (Refreshed, Option<Alone>) {
         let Some(fleet) = self.fleet() else {
-            return self.ask(account).await;
+            return (self.ask(account).await, None);
         };
         let id = &account.spec.id;
-        let name = format!("r\u{1f}{id}");
+        let name = refresh_lease(id);
         loop {
-            match fleet.lease(&name, REFRESH).await {
+            match fleet.lease_refresh(&name).await {
                 // Nobody can tell whether another does: better twice than never.
-                Lease::Away => return self.ask(account).await,
+                Lease::Away => return (self.ask(account).await, None),
                 Lease::Mine(token) => {
                     let how = match self.is_refused(id) {
                         true => self.ask(account).await,
                         false => self.reload(account).await,
                     };
-                    fleet.release(&name, &token).await;
-                    return how;
+                    return (how, Some(Alone { fleet, name, token }));
                 }
                 Lease::Others(until) => {
                     let time = Duration::from_millis(until.saturating_sub(now()).max(1));
                     tokio::time::sleep(time.min(LOOK)).await;
                     if !self.is_refused(id) {
-                        return self.reload(account).await;
+                        return (self.reload(account).await, None);
                     }
                 }
             }

@@ -9,6 +9,7 @@
 //! When the server is away each process goes on with what it knows, says so ([`State`]), and tells
 //! everything again when the server is back, even if that has forgotten it.
 
+mod blocking;
 mod hear;
 mod keys;
 mod leases;
@@ -31,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use blocking::{BlockingFleet, FleetRefresh};
 pub use options::{Clock, Mode, Options, OptionsError};
 pub use strict::Turn;
 
@@ -43,6 +45,8 @@ use crate::event::{Event, Level};
 /// How long to wait before the server is tried again: the first time, and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How long one process may take to get a new credential before another tries.
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// Whether what is learned reaches the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +74,10 @@ pub struct Status {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How long the server took to answer the last time, in microseconds: what one process learns
+    /// the others know after about that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
     /// What came from the server and made no sense, so far.
     pub ignored: u64,
 }
@@ -145,6 +153,7 @@ impl Fleet {
             state: State::Connecting,
             since: options.clock.now(),
             error: None,
+            round_trip_us: None,
             ignored: 0,
         });
         let inner = Arc::new(Inner {
@@ -218,6 +227,27 @@ impl Fleet {
         }
     }
 
+    /// Takes the right to be the only one that refreshes a credential. All that others have said
+    /// until then is heard: one that was refreshed meanwhile is not refreshed again.
+    pub(crate) async fn lease_refresh(&self, name: &str) -> Lease {
+        let lease = self.lease(name, REFRESH).await;
+        if matches!(lease, Lease::Mine(_)) {
+            self.exchanged().await;
+        }
+        lease
+    }
+
+    /// Gives that right back, once the others can know how it ended.
+    pub(crate) async fn release_refresh(&self, name: &str, token: &str) {
+        self.exchanged().await;
+        self.release(name, token).await;
+    }
+
+    /// The time by which this process decides.
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
     /// Gives back what this process holds for itself: leases and slices. The pool goes on alone.
     pub async fn leave(self) {
         if let Some(session) = self.inner.session() {
@@ -228,6 +258,11 @@ impl Fleet {
         self.inner
             .away(State::Degraded, Some("this process has left".to_owned()));
     }
+}
+
+/// The lease of whoever refreshes the credential of an account.
+pub(crate) fn refresh_lease(account: &str) -> String {
+    format!("r\u{1f}{account}")
 }
 
 /// Whether this process is the one.
@@ -294,6 +329,13 @@ impl Inner {
         self.late.load(Relaxed)
     }
 
+    /// So long the server took to answer.
+    fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.status
+            .send_modify(|status| status.round_trip_us = Some(time));
+    }
+
     /// The server answered in time.
     fn in_time(&self) {
         if self.late.swap(false, Relaxed) {
@@ -331,6 +373,9 @@ impl Inner {
                 (status.state, status.since) = (state, since);
             }
             status.error.clone_from(&error);
+            if state != State::Shared {
+                status.round_trip_us = None;
+            }
         });
         let Some(state) = news else {
             return;

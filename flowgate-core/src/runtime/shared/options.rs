@@ -14,6 +14,9 @@ use crate::runtime::fetch_secret;
 
 pub use crate::config::SharedMode as Mode;
 
+/// The name of a pool that has none.
+pub(super) const DEFAULT_POOL: &str = "default";
+
 /// What time it is.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -129,7 +132,7 @@ impl Options {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             client: Client::open(info).map_err(error)?,
-            pool: "default".to_owned(),
+            pool: DEFAULT_POOL.to_owned(),
             mode: Mode::Local,
             timeout: Duration::from_millis(50),
             slice: Duration::from_secs(1),

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
 use super::Inner;
 use super::scripts::Scripts;
-use super::server::{clock_ahead, mark};
+use super::server::{clock_ahead, mark, redirected};
 use super::values::{items, number, text};
 use crate::Timestamp;
 use crate::accounts::Subject;
 
 /// How long the server may take to answer before it counts as away.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 /// How long one question for changes waits on the server.
 pub(super) const BLOCK: Duration = Duration::from_secs(1);
 /// How often to look whether the server is there, and whether something is to be given back.
@@ -26,6 +26,8 @@ pub(super) const BEAT: Duration = Duration::from_millis(500);
 pub(super) const BATCH: usize = 500;
 /// A right to probe that is not used within that many milliseconds is given back.
 const UNUSED_MS: u64 = 2_000;
+/// How often a cluster may send us on: its nodes may disagree for a moment.
+const REDIRECTS: usize = 4;
 
 pub(super) struct Session {
     pub(super) inner: Arc<Inner>,
@@ -55,7 +57,21 @@ pub(super) struct Held {
 impl Session {
     /// Connects, hears what is known, and tells what this process knows.
     pub(super) async fn open(inner: &Arc<Inner>) -> RedisResult<Self> {
-        let client = &inner.options.client;
+        let mut client = inner.options.client.clone();
+        let mut redirects = 0;
+        loop {
+            match Self::open_at(inner, &client).await {
+                Err(error) if redirects < REDIRECTS => {
+                    // All keys of a pool are in one slot, so one node of a cluster has all of them.
+                    client = redirected(&client, &error).ok_or(error)?;
+                    redirects += 1;
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_at(inner: &Arc<Inner>, client: &Client) -> RedisResult<Self> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(ANSWER))
             .set_response_timeout(Some(ANSWER));
@@ -127,6 +143,7 @@ impl Session {
     async fn tidy(&self) -> RedisResult<()> {
         let asked = tokio::time::Instant::now();
         let mark = mark(&self.inner, &mut self.connection.clone()).await?;
+        self.inner.took(asked.elapsed());
         if self.inner.is_late() {
             self.take_part().await?;
         }

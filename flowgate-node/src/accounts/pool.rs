@@ -1,89 +1,24 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#![expect(
+    clippy::use_self,
+    reason = "`#[napi]` moves signatures to where `Self` has no meaning"
+)]
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowgate_core::accounts::{
-    self, AccountSpec, Answer, Class, Pick, PoolState, QuotaView, Refreshed, Request, Rule, Rules,
-    Settings, Step, Transport,
+    self, AccountSpec, Class, Pick, PoolGuard, PoolState, QuotaView, Refreshed, Request, Rules,
+    Settings, SharedPool, Slot, Step,
 };
+use flowgate_core::runtime;
+use flowgate_core::runtime::shared::{BlockingFleet, FleetRefresh, Options};
 use napi::bindgen_prelude::*;
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use super::{ClassifyRules, Said, bad, read, word, write};
+use crate::config::Config;
 use crate::error::guard_into_js as into_js;
-
-/// Rules of classification, ready to be asked.
-#[napi]
-#[derive(Default)]
-pub struct ClassifyRules(Rules);
-
-#[napi]
-impl ClassifyRules {
-    /// Compiles rules, given as JSON.
-    #[napi(factory, catch_unwind)]
-    pub fn create(env: &Env, rules: String) -> Result<Self> {
-        let rules: Vec<Rule> = read(env, "rules", &rules)?;
-        let rules = Rules::new(rules).map_err(|error| into_js(env, &error, error.code()))?;
-        Ok(Self(rules))
-    }
-}
-
-/// What a provider answered, or how it did not.
-#[napi(object)]
-pub struct Said {
-    pub status: Option<u16>,
-    pub headers: Vec<(String, String)>,
-    pub body: Option<Either<String, Uint8Array>>,
-    pub transport: Option<String>,
-}
-
-impl Said {
-    fn answer<'a>(&'a self, env: &Env, provider: &'a str) -> Result<Answer<'a>> {
-        let transport: Option<Transport> = match &self.transport {
-            Some(name) => Some(read(env, "transport", &format!("{name:?}"))?),
-            None => None,
-        };
-        Ok(Answer {
-            provider,
-            status: self.status,
-            headers: &self.headers,
-            body: match &self.body {
-                Some(Either::A(text)) => text.as_bytes(),
-                Some(Either::B(bytes)) => bytes,
-                None => b"",
-            },
-            transport,
-        })
-    }
-}
-
-/// What an answer means.
-#[napi(object, object_from_js = false, use_nullable = true)]
-pub struct Classification {
-    pub class: String,
-    pub scope: String,
-    pub action: String,
-    pub cooldown_ms: Option<f64>,
-}
-
-impl Classification {
-    pub(crate) fn of(
-        env: &Env,
-        provider: &str,
-        said: &Said,
-        rules: Option<&ClassifyRules>,
-        now: u64,
-    ) -> Result<Self> {
-        let usual = Rules::default();
-        let rules = rules.map_or(&usual, |rules| &rules.0);
-        let meaning = accounts::classify(&said.answer(env, provider)?, now, rules);
-        Ok(Self {
-            class: word(meaning.class),
-            scope: word(meaning.scope),
-            action: word(meaning.action),
-            cooldown_ms: meaning.cooldown_ms.map(|ms| ms as f64),
-        })
-    }
-}
+use crate::work::{Failure, Work};
 
 /// The answer of a pick: a permit and its account, or why there is none.
 #[napi(object, object_from_js = false)]
@@ -92,6 +27,25 @@ pub struct Picked {
     pub account: Option<String>,
     pub until: Option<f64>,
     pub why: Option<String>,
+}
+
+impl Picked {
+    fn of(pool: &accounts::Pool, pick: &Pick) -> Self {
+        let (permit, account, until, why) = match pick {
+            Pick::Use(permit) => {
+                let account = pool.id(permit.slot()).map(str::to_owned);
+                (Some(BigInt::from(permit.id())), account, None, None)
+            }
+            Pick::Wait { until, why } => (None, None, Some(*until as f64), Some(word(why))),
+            Pick::None { why } => (None, None, None, Some(word(why))),
+        };
+        Self {
+            permit,
+            account,
+            until,
+            why,
+        }
+    }
 }
 
 /// What a pool made of an answer.
@@ -106,9 +60,13 @@ pub struct PoolVerdict {
 
 /// Which account serves the next request.
 #[napi]
-pub struct Pool {
-    pool: Mutex<accounts::Pool>,
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    pool: SharedPool,
     rules: Rules,
+    /// What shares it with other processes.
+    fleet: Option<BlockingFleet>,
 }
 
 #[napi]
@@ -144,9 +102,107 @@ impl Pool {
             pool.upsert(spec, now);
         }
         pool.retain(now, |id| specs.iter().any(|spec| spec.id == id));
-        Ok(Self {
-            pool: Mutex::new(pool),
+        Ok(Self(Arc::new(Inner {
+            pool: SharedPool::from(pool),
             rules: rules.map(|rules| rules.0.clone()).unwrap_or_default(),
+            fleet: None,
+        })))
+    }
+
+    /// Makes a pool of the accounts of a configuration, shared if that says so.
+    #[napi(catch_unwind)]
+    pub fn of_config(config: &Config, state: Option<String>, now: f64) -> AsyncTask<Work<Pool>> {
+        let config = Arc::clone(&config.0);
+        Work::start(move || {
+            let bad = |error: serde_json::Error| {
+                Failure::of(&format!("state: {error}"), "accounts.invalid")
+            };
+            let state = state.map(|text| serde_json::from_str(&text)).transpose();
+            let state: Option<PoolState> = state.map_err(bad)?;
+            let accounts = config.settings().accounts.as_ref();
+            let pool = runtime::configured_pool(accounts, state.as_ref(), now as u64)
+                .map_err(|error| Failure::of(&error, error.code()))?;
+            let rules = accounts.map_or_else(|| Ok(Rules::default()), |accounts| accounts.rules());
+            let rules = rules.map_err(|error| Failure::of(&error, error.code()))?;
+            let pool = SharedPool::from(pool);
+            let options = Options::of(&config);
+            let options = options.map_err(|error| Failure::of(&error, error.code()))?;
+            let fleet = options.map(|options| BlockingFleet::join(&pool, options));
+            let fleet = fleet
+                .transpose()
+                .map_err(|error| Failure::of(&error, "accounts.thread"))?;
+            Ok(Self(Arc::new(Inner { pool, rules, fleet })))
+        })
+    }
+
+    /// How sharing goes, as JSON; nothing if the pool is not shared.
+    #[napi(catch_unwind)]
+    pub fn shared(&self) -> Option<String> {
+        let fleet = self.0.fleet.as_ref()?;
+        Some(write(&fleet.status()))
+    }
+
+    /// Whether the server is asked whose turn it is: then only `pick_later` is of use.
+    #[napi(catch_unwind)]
+    pub fn is_strict(&self) -> bool {
+        self.0.fleet.as_ref().is_some_and(BlockingFleet::is_strict)
+    }
+
+    /// Calls a function when something was learned from another process. It keeps nobody alive.
+    #[napi(catch_unwind)]
+    pub fn on_change(&self, wake: Function<'_, (), ()>) -> Result<()> {
+        let Some(fleet) = &self.0.fleet else {
+            return Ok(());
+        };
+        let wake = wake.build_threadsafe_function::<()>().weak::<true>();
+        let wake = wake.build()?;
+        fleet.on_change(move || {
+            // It fails when the program ends, and nobody waits any more.
+            let _ = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(())
+    }
+
+    /// Resolves when the server of a shared pool was reached, or found to be away.
+    #[napi(catch_unwind)]
+    pub fn settle(&self) -> AsyncTask<Work<bool>> {
+        let inner = Arc::clone(&self.0);
+        Work::start(move || Ok(inner.fleet.as_ref().map(BlockingFleet::settled).is_some()))
+    }
+
+    /// Gives back what this process holds for itself of what is shared.
+    #[napi(catch_unwind)]
+    pub fn leave(&self) -> AsyncTask<Work<bool>> {
+        let inner = Arc::clone(&self.0);
+        Work::start(move || Ok(inner.fleet.as_ref().map(BlockingFleet::leave).is_some()))
+    }
+
+    /// Decides who serves a request, and asks the server whose turn it is.
+    #[napi(catch_unwind)]
+    pub fn pick_later(
+        &self,
+        model: String,
+        session: Option<String>,
+        tokens: u32,
+        attempt: Option<&Attempt>,
+        since: Option<f64>,
+        now: f64,
+    ) -> AsyncTask<Work<Picked>> {
+        let inner = Arc::clone(&self.0);
+        let failed: Vec<Slot> = attempt.map_or_else(Vec::new, |a| a.lock().exclude().to_vec());
+        Work::start(move || {
+            let request = Request {
+                model: inner.pool.lock().model(&model),
+                session: session.as_deref().map(accounts::session),
+                tokens,
+                exclude: &failed,
+                since: since.map(|since| since as u64),
+            };
+            let pick = match &inner.fleet {
+                Some(fleet) => fleet.pick(&request),
+                None => inner.pool.lock().pick(now as u64, &request),
+            };
+            Ok(Picked::of(&inner.pool.lock(), &pick))
         })
     }
 
@@ -170,20 +226,8 @@ impl Pool {
             exclude: failed.as_ref().map_or(&[], |attempt| attempt.exclude()),
             since: since.map(|since| since as u64),
         };
-        let (permit, account, until, why) = match pool.pick(now as u64, &request) {
-            Pick::Use(permit) => {
-                let account = pool.id(permit.slot()).map(str::to_owned);
-                (Some(BigInt::from(permit.id())), account, None, None)
-            }
-            Pick::Wait { until, why } => (None, None, Some(until as f64), Some(word(why))),
-            Pick::None { why } => (None, None, None, Some(word(why))),
-        };
-        Picked {
-            permit,
-            account,
-            until,
-            why,
-        }
+        let pick = pool.pick(now as u64, &request);
+        Picked::of(&pool, &pick)
     }
 
     /// The request is over. What to do next is decided too, if it may be sent again.
@@ -238,16 +282,26 @@ impl Pool {
 
     /// Asks to refresh a credential; nothing if somebody else does, or there is no such account.
     #[napi(catch_unwind)]
-    pub fn refresh_begin(&self, id: String, now: f64) -> Option<RefreshLease> {
-        let mut pool = self.lock();
-        let slot = pool.find(&id)?;
-        let lease = pool.refresh_begin(now as u64, slot)?;
-        Some(RefreshLease(Mutex::new(Some(lease))))
+    pub fn refresh_begin(&self, id: String, now: f64) -> AsyncTask<Work<Option<RefreshLease>>> {
+        let inner = Arc::clone(&self.0);
+        Work::start(move || {
+            let Some(slot) = inner.pool.lock().find(&id) else {
+                return Ok(None);
+            };
+            let lease = match &inner.fleet {
+                Some(fleet) => fleet.refresh_begin(slot).map(Held::Fleet),
+                None => {
+                    let lease = inner.pool.lock().refresh_begin(now as u64, slot);
+                    lease.map(Held::Alone)
+                }
+            };
+            Ok(lease.map(|lease| RefreshLease(Mutex::new(Some(lease)))))
+        })
     }
 
     /// The refresh is over.
     #[napi(catch_unwind)]
-    pub fn refresh_end(&self, lease: &RefreshLease, done: bool, now: f64) {
+    pub fn refresh_end(&self, lease: &RefreshLease, done: bool, now: f64) -> AsyncTask<Work<bool>> {
         let lease = lease
             .0
             .lock()
@@ -258,9 +312,16 @@ impl Pool {
         } else {
             Refreshed::Failed
         };
-        if let Some(lease) = lease {
-            self.lock().refresh_end(now as u64, lease, how);
-        }
+        let inner = Arc::clone(&self.0);
+        Work::start(move || {
+            Ok(match (lease, &inner.fleet) {
+                (Some(Held::Alone(lease)), _) => {
+                    inner.pool.lock().refresh_end(now as u64, lease, how)
+                }
+                (Some(Held::Fleet(lease)), Some(fleet)) => fleet.refresh_end(lease, how),
+                (Some(Held::Fleet(_)), None) | (None, _) => false,
+            })
+        })
     }
 
     /// Adds an account, given as JSON, or changes it.
@@ -355,9 +416,8 @@ impl Pool {
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, accounts::Pool> {
-        // A panic inside leaves a pool that has forgotten a request, and still decides.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> PoolGuard<'_> {
+        self.0.pool.lock()
     }
 
     fn end(
@@ -371,7 +431,7 @@ impl Pool {
         let said = said.answer(env, "")?;
         let mut pool = self.lock();
         let Some(permit) = pool.permit(permit.get_u64().1) else {
-            let answer = accounts::classify(&said, now, &self.rules);
+            let answer = accounts::classify(&said, now, &self.0.rules);
             return Ok(accounts::Verdict {
                 slot: None,
                 class: answer.class,
@@ -379,7 +439,12 @@ impl Pool {
                 until: None,
             });
         };
-        Ok(pool.answered(now, permit, &said, tokens, &self.rules))
+        let number = permit.id();
+        let verdict = pool.answered(now, permit, &said, tokens, &self.0.rules);
+        if let Some(fleet) = &self.0.fleet {
+            fleet.over(number);
+        }
+        Ok(verdict)
     }
 
     fn named(&self, verdict: &accounts::Verdict) -> PoolVerdict {
@@ -419,22 +484,9 @@ impl Attempt {
 
 /// The right to refresh one credential.
 #[napi]
-pub struct RefreshLease(Mutex<Option<accounts::RefreshLease>>);
+pub struct RefreshLease(Mutex<Option<Held>>);
 
-fn read<T: DeserializeOwned>(env: &Env, what: &str, json: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|error| bad(env, &format!("{what}: {error}")))
-}
-
-fn write(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn bad(env: &Env, message: &str) -> Error {
-    into_js(env, &message, "accounts.invalid")
-}
-
-/// The word that JSON has for a value.
-fn word(value: impl Serialize) -> String {
-    let json = serde_json::to_value(value).unwrap_or_default();
-    json.as_str().unwrap_or_default().to_owned()
+enum Held {
+    Alone(accounts::RefreshLease),
+    Fleet(FleetRefresh),
 }

@@ -1,0 +1,125 @@
+//! A shared pool in a program without tokio.
+
+use std::time::Duration;
+
+use flowgate_core::accounts::{
+    AccountSpec, Class, Model, Pick, Pool, Refreshed, Request, Settings, SharedPool,
+};
+use flowgate_core::runtime::shared::{BlockingFleet, Mode, Options, State};
+
+use crate::server::{Server, free_port};
+use crate::sharing::{now, outcome};
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn join(url: &str, mode: Mode) -> (SharedPool, BlockingFleet) {
+    let mut pool = Pool::new(Settings::default());
+    for id in ["a", "b"] {
+        pool.upsert(&AccountSpec::new(id, "openai"), now());
+    }
+    let pool = SharedPool::from(pool);
+    let options = Options::new(&url.into()).unwrap().mode(mode);
+    let fleet = BlockingFleet::join(&pool, options.timeout(Duration::from_secs(5))).unwrap();
+    (pool, fleet)
+}
+
+#[test]
+fn it_learns_in_the_background_and_wakes_who_waits() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (one, first) = join(&server.url(), Mode::Local);
+    let (two, second) = join(&server.url(), Mode::Local);
+    assert_eq!(first.settled().state, State::Shared);
+    assert_eq!(second.settled().state, State::Shared);
+    let slot = one.lock().find("a").unwrap();
+    let until = now() + 600_000;
+    one.lock()
+        .learn_cooldown(now(), slot, Model::ANY, until, Class::Rate);
+    let mut seen = 0;
+    loop {
+        let mut pool = two.lock();
+        let slot = pool.find("a").unwrap();
+        if let Pick::Wait { .. } = pool.pick_account(now(), slot, &Request::default()) {
+            break;
+        }
+        drop(pool);
+        let last = second.changed(seen, LONG);
+        assert!(last > seen, "nothing was heard");
+        seen = last;
+    }
+    first.leave();
+    assert_eq!(first.status().state, State::Degraded);
+}
+
+#[test]
+fn a_strict_turn_is_kept_until_it_is_over_and_given_back_if_its_permit_is_lost() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (pool, fleet) = join(&server.url(), Mode::Strict);
+    fleet.settled();
+    let turns = || -> usize {
+        let mut connection = server.connection();
+        redis::cmd("ZCARD")
+            .arg("{flowgate:default}:tp")
+            .query(&mut connection)
+            .unwrap()
+    };
+    let until = |wanted: usize| {
+        let end = std::time::Instant::now() + LONG;
+        while turns() != wanted {
+            assert!(
+                std::time::Instant::now() < end,
+                "{} turns, not {wanted}",
+                turns()
+            );
+            std::thread::yield_now();
+        }
+    };
+    let pick = || match fleet.pick(&Request::default()) {
+        Pick::Use(permit) => permit,
+        other => panic!("{other:?}"),
+    };
+    let permit = pick();
+    until(1);
+    let id = permit.id();
+    pool.lock().report(now(), permit, &outcome(Class::Ok, None));
+    fleet.over(id);
+    until(0);
+
+    let lost: Vec<_> = (0..40).map(|_| pick()).collect();
+    until(40);
+    assert_eq!(pool.lock().lose_all(now()), lost.len());
+    // With enough that are kept, those are looked for that nobody reports any more.
+    let kept: Vec<_> = (0..24).map(|_| pick()).collect();
+    until(kept.len());
+}
+
+#[test]
+fn of_two_processes_one_refreshes_and_the_other_hears_of_it() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (one, first) = join(&server.url(), Mode::Local);
+    let (two, second) = join(&server.url(), Mode::Local);
+    assert_eq!(first.settled().state, State::Shared);
+    assert_eq!(second.settled().state, State::Shared);
+    let [here, there] = [&one, &two].map(|pool| pool.lock().find("a").unwrap());
+    let refresh = first.refresh_begin(here).unwrap();
+    assert!(second.refresh_begin(there).is_none());
+    assert!(first.refresh_end(refresh, Refreshed::Done));
+    let after = second.refresh_begin(there).unwrap();
+    assert!(second.refresh_end(after, Refreshed::Failed));
+}
+
+#[test]
+fn without_a_server_it_decides_alone() {
+    let (pool, fleet) = join(&format!("redis://127.0.0.1:{}", free_port()), Mode::Strict);
+    let status = fleet.settled();
+    assert_eq!(status.state, State::Degraded);
+    assert!(status.error.is_some());
+    assert!(matches!(fleet.pick(&Request::default()), Pick::Use(_)));
+    let slot = pool.lock().find("a").unwrap();
+    assert!(fleet.refresh_begin(slot).is_some());
+}
