@@ -293,8 +293,14 @@ impl Driver {
                 }
             }
             ProcessAction::Drain(hook) => self.drain(&key, hook),
-            ProcessAction::Signal { signal, to } => self.signal(&key, signal, to),
-            ProcessAction::Sweep(signal) => self.deed(&key, Deed::Sweep(signal)),
+            ProcessAction::Signal { signal, to } => {
+                self.turn_away(&key);
+                self.deed(&key, Deed::Signal { signal, to });
+            }
+            ProcessAction::Sweep(signal) => {
+                self.turn_away(&key);
+                self.deed(&key, Deed::Sweep(signal));
+            }
             ProcessAction::Handover { .. } => self.hand_over(&key),
             ProcessAction::WriteRecord { ready, fingerprint } => {
                 self.write_record(&key, ready, fingerprint);
