@@ -8,9 +8,9 @@ use super::super::dir::ServiceDir;
 use super::super::forward::Forwarder;
 use super::super::listen;
 use super::super::logs::ServiceLog;
-use super::super::nursery::Talk;
 use super::super::ports;
 use super::super::probes::reachable;
+use super::super::tend::Spare;
 use super::{Driver, Key};
 use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec};
 
@@ -19,7 +19,7 @@ pub(super) struct Held {
     pub(super) dir: ServiceDir,
     pub(super) log: ServiceLog,
     /// A shim that has nothing to do: the next process starts sooner.
-    pub(super) idle: Option<Talk>,
+    pub(super) idle: Option<Spare>,
     pub(super) listener: Option<OwnedFd>,
     forwarder: Option<Forwarder>,
 }
