@@ -6,7 +6,9 @@ it is away after `kill -9`.
     pip install 'litellm[proxy]'
     python3 benches/supervise/litellm.py [--flowgate target/release/flowgate] [--rate 200] [--switches 2]
 
-Each request has a connection of its own. The configuration is that of `examples/litellm`.
+Each request has a connection of its own, and a minute to be answered. The configuration is that of
+`examples/litellm`. Requests come at the rate whether those before them are answered or not; with
+`--switches 0 --seconds 40` it shows what LiteLLM bears by itself.
 """
 
 import argparse
@@ -35,7 +37,7 @@ async def ask(port):
         write.write(REQUEST)
         answer = await asyncio.wait_for(read.read(), 60)
         write.close()
-        wrong = None if answer.startswith(b"HTTP/1.1 200") else answer[:200].decode(errors="replace")
+        wrong = None if answer.startswith(b"HTTP/1.1 200") else answer[:200].decode(errors="replace") or "no answer"
     except (OSError, asyncio.TimeoutError) as error:
         wrong = repr(error)
     return begun, time.monotonic() - begun, wrong
@@ -51,13 +53,21 @@ async def load(port, rate, stop):
     return await asyncio.gather(*tasks)
 
 
-def summary(answers):
+def summary(answers, begun):
     times = sorted(took for _, took, wrong in answers if wrong is None)
-    failed = [wrong for _, _, wrong in answers if wrong is not None]
+    failed = [answer for answer in answers if answer[2] is not None]
     span = max(sent for sent, _, _ in answers) - min(sent for sent, _, _ in answers)
     return {"requests": len(answers), "a_second": round(len(answers) / span), "failed": len(failed),
-            "first_failure": failed[:1], "p50_ms": round(statistics.median(times) * 1000, 1),
+            "failures": failures(failed, begun), "p50_ms": round(statistics.median(times) * 1000, 1),
             "p99_ms": round(times[int(len(times) * 0.99)] * 1000, 1)}
+
+
+def failures(failed, begun):
+    """Of each kind: how many, when the first and the last of them came, in seconds of the run."""
+    kinds = {}
+    for sent, took, wrong in failed:
+        kinds.setdefault(wrong, []).append(round(sent + took - begun, 1))
+    return {wrong: {"count": len(at), "first_s": min(at), "last_s": max(at)} for wrong, at in kinds.items()}
 
 
 async def run(options, root, port):
@@ -71,16 +81,18 @@ async def run(options, root, port):
 
     result = {}
     stop = asyncio.Event()
+    started = time.monotonic()
     loading = asyncio.create_task(load(port, options.rate, stop))
-    await asyncio.sleep(3)
+    await asyncio.sleep(options.seconds)
     result["switches"] = []
     for profile in (["cost", "balanced"] * options.switches)[:options.switches]:
         begun = time.monotonic()
         code, _ = await asyncio.to_thread(call, "profile", "set", profile)
-        result["switches"].append({"profile": profile, "exit_code": code, "took_s": round(time.monotonic() - begun, 1)})
+        result["switches"].append({"profile": profile, "exit_code": code, "begun_s": round(begun - started, 1),
+                                   "took_s": round(time.monotonic() - begun, 1)})
         await asyncio.sleep(2)
     stop.set()
-    result["under_load"] = summary(await loading)
+    result["under_load"] = summary(await loading, started)
 
     pid = service()["process"]["pid"]
     begun = time.monotonic()
@@ -99,6 +111,7 @@ def main():
     parser.add_argument("--flowgate", default="target/release/flowgate", type=os.path.abspath)
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--switches", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3, help="of load before the first switch")
     options = parser.parse_args()
     if not shutil.which("litellm"):
         print("there is no `litellm` on the path", file=sys.stderr)

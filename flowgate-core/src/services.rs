@@ -47,6 +47,11 @@ fn spec(config: &Config, name: &str, service: &Service) -> ServiceSpec {
     let known = Known::of(config, host);
     let plain = ServiceSpec::new(name, Vec::<String>::new());
     let readiness = readiness(service, &known, &plain.readiness);
+    let overlap = match service.overlap {
+        Some(config::Overlap::Forward) => Overlap::Forward,
+        Some(config::Overlap::Socket) => Overlap::Socket,
+        Some(config::Overlap::Never) | None => Overlap::Never,
+    };
     ServiceSpec {
         command: command(&service.command, &known),
         host: host.to_owned(),
@@ -55,16 +60,12 @@ fn spec(config: &Config, name: &str, service: &Service) -> ServiceSpec {
             Some(config::OnPortConflict::Fail) => OnPortConflict::Fail,
             Some(config::OnPortConflict::Wait) | None => OnPortConflict::Wait,
         },
-        overlap: match service.overlap {
-            Some(config::Overlap::Forward) => Overlap::Forward,
-            Some(config::Overlap::Socket) => Overlap::Socket,
-            Some(config::Overlap::Never) | None => Overlap::Never,
-        },
+        overlap,
         restart: restart(service.restart.clone().unwrap_or_default()),
         start_timeout: or(service.start_timeout, plain.start_timeout),
         readiness,
         liveness: liveness(service, &known),
-        stop: stop(service.stop.clone().unwrap_or_default(), &known),
+        stop: stop(service.stop.clone().unwrap_or_default(), overlap, &known),
         depends_on: depends_on(&service.depends_on),
         logs: logs(service.logs.clone().unwrap_or_default()),
         on_supervisor_exit: match service.on_supervisor_exit {
@@ -221,8 +222,12 @@ fn restart(given: config::Restart) -> RestartSpec {
     }
 }
 
-fn stop(given: config::Stop, known: &Known) -> StopSpec {
+fn stop(given: config::Stop, overlap: Overlap, known: &Known) -> StopSpec {
     let default = StopSpec::default();
+    let drain_timeout = match overlap {
+        Overlap::Forward => DrainSpec::ANSWER_TIMEOUT,
+        Overlap::Socket | Overlap::Never => Duration::from_secs(5),
+    };
     StopSpec {
         signal: given.signal.map_or(default.signal, |signal| match signal {
             config::StopSignal::Hup => Signal::Hup,
@@ -245,7 +250,7 @@ fn stop(given: config::Stop, known: &Known) -> StopSpec {
                 (None, Some(program)) => DrainHook::Exec(known.all(program.args())),
                 (None, None) => DrainHook::Wait,
             },
-            timeout: or(drain.timeout, Duration::from_secs(5)),
+            timeout: or(drain.timeout, drain_timeout),
         }),
         orphan_grace: or(given.orphan_grace, default.orphan_grace),
     }

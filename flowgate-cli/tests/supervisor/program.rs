@@ -43,6 +43,7 @@ fn does_what_it_is_told() {
             assert!(!std::fs::read_to_string(config).unwrap().contains("broken"));
             serve(port.parse().unwrap());
         }
+        ["serve_abruptly", port] => serve_abruptly(port.parse().unwrap()),
         ["serve_listener"] => serve_listener(),
         ["notify", millis] => notify(millis.parse().unwrap()),
         ["supervise", dir] => supervise(dir),
@@ -63,6 +64,32 @@ fn serve_listener() {
     assert_eq!(pid, std::process::id().to_string());
     // SAFETY: descriptor 3 was handed to this process, and nothing else here uses it.
     answer(unsafe { TcpListener::from_raw_fd(3) });
+}
+
+/// As a simple program does it: takes one connection after the other, and takes its time; answers in
+/// parts; and is gone at once when it is told to end, with all that it has not done yet.
+fn serve_abruptly(port: u16) {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for client in listener.incoming() {
+        let mut client = client.unwrap();
+        std::thread::spawn(move || {
+            // Who only looks whether somebody is there asks for nothing.
+            let Ok(1..) = client.read(&mut [0; 1024]) else {
+                return;
+            };
+            sleep(Duration::from_millis(50));
+            let generation = std::env::var("GENERATION").unwrap();
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length:";
+            let head = format!("{head} {}\r\n\r\n", generation.len());
+            for part in [head, generation] {
+                // Who asked may be gone.
+                let _ = client.write_all(part.as_bytes());
+                sleep(Duration::from_millis(50));
+            }
+        });
+        sleep(Duration::from_millis(4));
+    }
 }
 
 /// Answers HTTP with its generation and its number. `GET /slow` takes a second. While the file

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flowgate_core::runtime::process::Heard;
 use flowgate_core::supervise::{Overlap, Probe, PublicState, Selection, ServiceSpec, What};
 
 use crate::program::fault;
@@ -154,6 +155,66 @@ async fn a_switch_on_one_socket_loses_no_request() {
 async fn a_switch_behind_the_forwarder_loses_no_request() {
     let port = free_port();
     switched_under_load(port, by_forwarder(port)).await;
+}
+
+/// One request on a connection of its own: the body of the answer, or what went wrong.
+async fn ask_alone(port: u16) -> Result<String, String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let ask = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = ask.await.map_err(|error| error.to_string())?;
+    match answer.split_once("\r\n\r\n") {
+        Some((_, body)) if !body.is_empty() => Ok(body.to_owned()),
+        _ => Err(format!("the answer is {answer:?}")),
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_behind_and_ends_abruptly_loses_no_request_behind_the_forwarder() {
+    let port = free_port();
+    let mut spec = by_forwarder(port);
+    let program = "serve_abruptly {port}".to_owned();
+    spec.command.env.insert("FAULT".to_owned(), program);
+    let rig = Rig::up([spec]).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for switch in 1..=2 {
+        let mut events = rig.handle.events();
+        rig.handle.restart(Selection::All);
+        // More than it can take, up to the moment of the switch and beyond it.
+        let mut pace = tokio::time::interval(Duration::from_millis(2));
+        let mut after = 100;
+        let mut is_over = false;
+        while after > 0 {
+            tokio::select! {
+                _ = pace.tick() => {
+                    clients.spawn(ask_alone(port));
+                    after -= i32::from(is_over);
+                }
+                heard = events.next() => is_over |= matches!(
+                    heard.unwrap(),
+                    Heard::Notice(notice) if matches!(notice.what, What::HandedOver { .. })
+                ),
+            }
+        }
+        rig.settled().await;
+        assert_eq!(ask_alone(port).await.unwrap(), (switch + 1).to_string());
+    }
+    let answers = clients.join_all().await;
+    let lost: Vec<_> = answers.iter().filter(|answer| answer.is_err()).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {}: {lost:?}",
+        lost.len(),
+        answers.len()
+    );
+    rig.down().await;
 }
 
 #[tokio::test]

@@ -409,7 +409,7 @@ pub enum SignalTo {
 }
 
 /// What is done before a service is told to end: at most one of `http` and `exec`. Without either,
-/// time passes.
+/// time passes; with `overlap: forward` no longer than until everything is answered.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -420,7 +420,8 @@ pub struct Drain {
     /// This program; no shell is involved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<Program>,
-    /// How long it may take; then the signal follows all the same. Default: `5s`.
+    /// How long it may take; then the signal follows all the same. Default: `5s`; `60s` with
+    /// `overlap: forward`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }

@@ -548,6 +548,66 @@ fn if_the_new_one_dies_while_the_old_one_ends_the_next_waits_for_that() {
     assert!(matches!(sim.state("a"), State::Backoff { .. }));
 }
 
+/// One that has just been replaced behind the forwarder.
+fn replaced_behind_forwarder() -> Sim {
+    let mut a = spec("a").with_port(4000);
+    a.overlap = Overlap::Forward;
+    let mut sim = Sim::new(vec![a]);
+    sim.start();
+    sim.bring_up("a");
+    sim.command(Command::Restart(Selection::All));
+    sim.second("a", spawned());
+    let actions = sim.second("a", probed(Purpose::Readiness, true));
+    assert!(!did(&actions, is_signal), "{actions:?}");
+    assert_eq!(phase_of_second(&sim), Phase::Drain);
+    sim
+}
+
+fn is_signal(action: &ProcessAction) -> bool {
+    matches!(action, ProcessAction::Signal { .. })
+}
+
+fn phase_of_second(sim: &Sim) -> Phase {
+    match sim.status("a").other.map(|other| other.state) {
+        Some(State::Stopping { phase, .. }) => phase,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_that_was_replaced_behind_the_forwarder_hears_nothing_before_it_has_answered() {
+    let mut sim = replaced_behind_forwarder();
+    sim.pass(59_000);
+    assert_eq!(phase_of_second(&sim), Phase::Drain);
+    assert!(did(&sim.second("a", ProcessEvent::Drained), is_signal));
+    assert_eq!(phase_of_second(&sim), Phase::Term);
+}
+
+#[test]
+fn one_that_was_replaced_behind_the_forwarder_has_a_minute_to_answer() {
+    let mut sim = replaced_behind_forwarder();
+    sim.pass(60_000);
+    assert_eq!(phase_of_second(&sim), Phase::Term);
+}
+
+#[test]
+fn who_stops_a_service_does_not_wait_for_one_that_was_replaced_to_answer() {
+    let mut sim = replaced_behind_forwarder();
+    sim.command(Command::Stop(Selection::All));
+    assert_eq!(phase_of_second(&sim), Phase::Term);
+}
+
+#[test]
+fn if_the_new_one_dies_the_next_does_not_wait_for_the_old_one_to_answer() {
+    let mut sim = replaced_behind_forwarder();
+    sim.end("a", 1);
+    let term = State::Stopping {
+        why: Why::Replaced,
+        phase: Phase::Term,
+    };
+    assert_eq!((sim.generation("a"), sim.state("a")), (1, term));
+}
+
 fn alive(ready: bool, spec: &ServiceSpec) -> Found {
     Found::Alive {
         id: ProcessId {

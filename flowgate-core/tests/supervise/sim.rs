@@ -24,6 +24,7 @@ pub(crate) struct Process {
     since: Millis,
     /// How long it may take to stop, without drain and kill.
     timeout: Millis,
+    drain: Millis,
 }
 
 #[derive(Clone)]
@@ -46,6 +47,14 @@ pub(crate) struct Sim {
     left: BTreeSet<ServiceId>,
     /// Since when each process is being stopped, phase `Wait` apart.
     stopping: BTreeMap<(ServiceId, Gen), Millis>,
+}
+
+/// Whatever of it is changed while it runs.
+fn longest_drain(spec: &ServiceSpec) -> Millis {
+    match spec.overlap {
+        Overlap::Forward => 60_000,
+        Overlap::Socket | Overlap::Never => 700,
+    }
 }
 
 pub(crate) fn process(service: &str, generation: Gen, event: ProcessEvent) -> Event {
@@ -281,9 +290,10 @@ impl Sim {
             } => {
                 // One that is in no configuration is stopped by the defaults.
                 let known = self.machine.specs().into_iter();
-                let mut known = known.filter(|spec| spec.name == *service);
+                let known = { known }.find(|spec| spec.name == *service);
                 let process = Process {
-                    timeout: known.next().map_or(10_000, |_| 3_000),
+                    timeout: known.as_ref().map_or(10_000, |_| 3_000),
+                    drain: known.as_ref().map_or(0, longest_drain),
                     lives: true,
                     probed_ok: *ready,
                     since: self.now,
@@ -396,6 +406,7 @@ impl Sim {
                 let process = Process {
                     asked: true,
                     timeout: 3_000,
+                    drain: longest_drain(spec),
                     ..Process::default()
                 };
                 self.processes.insert(key, process);
@@ -634,7 +645,8 @@ impl Sim {
                 let process = self.processes.get(&key);
                 let since = since.max(process.map_or(0, |process| process.since));
                 // Drain, stop timeout, grace for what is left, kill.
-                let longest = 700 + process.map_or(0, |process| process.timeout) + 500 + 2_000;
+                let longest = process.map_or(0, |process| process.drain + process.timeout);
+                let longest = longest + 500 + 2_000;
                 assert!(
                     self.now - since <= longest,
                     "I8: {key:?} takes {} ms to stop",

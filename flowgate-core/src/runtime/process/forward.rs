@@ -1,36 +1,44 @@
 //! A port of the supervisor's, and behind it the process of a service that serves now.
 //!
 //! For programs that cannot take a listening socket: each process has a port of its own, and what
-//! comes in goes to the one that is ready. A connection stays with the process it went to.
+//! comes in goes to the one that is ready. A connection on which something was said stays with the
+//! process that it went to; one on which nothing was said yet follows a switch.
 
-use std::collections::HashMap;
+mod lane;
+mod places;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::lane::{Heard, Lane, Seat};
 
 /// How long a connection is held while no process is ready.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long until a process that refuses a connection is asked again.
+const REFUSED: Duration = Duration::from_millis(50);
+/// How long after a process closed a connection without a word its end may become known.
+const CLOSED: Duration = Duration::from_millis(250);
 
 /// Forwards connections. Dropping it ends the listening; connections that are there go on.
 #[derive(Debug)]
 pub(super) struct Forwarder {
-    target: watch::Sender<Option<SocketAddr>>,
-    open: Open,
+    /// Where connections go from now on.
+    target: watch::Sender<Target>,
+    /// Where they went before, as long as some are there.
+    before: Mutex<Vec<Arc<Lane>>>,
     accepts: JoinHandle<()>,
 }
 
-/// How many connections to each process wait for an answer: something was sent, or nothing has
-/// happened yet.
-type Open = Arc<watch::Sender<HashMap<SocketAddr, usize>>>;
+type Target = Option<Arc<Lane>>;
 
 impl Forwarder {
     /// Forwards what comes to this listening socket. Until there is a target, connections wait.
@@ -39,48 +47,72 @@ impl Forwarder {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let (target, targets) = watch::channel(None);
-        let open = Open::default();
-        let accepts = tokio::spawn(accept(listener, targets, Arc::clone(&open)));
+        let accepts = tokio::spawn(accept(listener, targets));
         Ok(Self {
             target,
-            open,
+            before: Mutex::default(),
             accepts,
         })
     }
 
-    /// Where connections go from now on.
-    pub(super) fn switch(&self, target: Option<SocketAddr>) {
-        self.target.send_replace(target);
+    /// Connections go to this process from now on.
+    pub(super) fn switch(&self, process: SocketAddr) {
+        if !self.leads_to(process) {
+            self.replace(Some(Arc::new(Lane::new(process))));
+        }
     }
 
-    /// If this process is not the one that connections go to any more, returns when those that it
-    /// has got were answered, or at least taken up. A process that closes its socket resets what it
-    /// has not accepted yet.
+    /// If connections went to this process, they wait for another one from now on.
+    pub(super) fn leave(&self, process: SocketAddr) {
+        if self.leads_to(process) {
+            self.replace(None);
+        }
+    }
+
+    fn leads_to(&self, process: SocketAddr) -> bool {
+        let target = self.target.borrow();
+        target.as_ref().is_some_and(|lane| lane.process == process)
+    }
+
+    fn replace(&self, target: Target) {
+        let old = self.target.send_replace(target);
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        before.retain(|lane| !lane.is_empty());
+        before.extend(old);
+    }
+
+    /// If this process is not the one that connections go to any more, returns when it has answered
+    /// those that it got. A process that closes its socket resets what it has not accepted yet.
     pub(super) fn answered(
         &self,
         process: SocketAddr,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let mut open = self.open.subscribe();
-        let is_current = *self.target.borrow() == Some(process);
-        let waits = open.borrow().contains_key(&process);
-        (!is_current && waits).then_some(async move {
-            // An error is that there is no forwarder any more.
-            let _ = open.wait_for(|open| !open.contains_key(&process)).await;
-        })
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = before.iter().find(|lane| lane.process == process)?;
+        let lane = Arc::clone(lane);
+        Some(async move { lane.at_rest().await })
     }
 }
 
 impl Drop for Forwarder {
     fn drop(&mut self) {
         self.accepts.abort();
+        // Who waits, or has said nothing yet, waits for nothing now.
+        self.target.send_replace(None);
     }
 }
 
-async fn accept(listener: TcpListener, targets: watch::Receiver<Option<SocketAddr>>, open: Open) {
+async fn accept(listener: TcpListener, targets: watch::Receiver<Target>) {
     loop {
+        // What there is no place for waits in the queue of the socket.
+        let place = places::take().await;
         match listener.accept().await {
             Ok((client, _)) => {
-                tokio::spawn(forward(client, targets.clone(), Arc::clone(&open)));
+                let targets = targets.clone();
+                tokio::spawn(async move {
+                    forward(client, targets).await;
+                    drop(place);
+                });
             }
             // No descriptor is left, for one: others close theirs.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -88,134 +120,75 @@ async fn accept(listener: TcpListener, targets: watch::Receiver<Option<SocketAdd
     }
 }
 
-async fn forward(client: TcpStream, mut targets: watch::Receiver<Option<SocketAddr>>, open: Open) {
-    let connected = tokio::time::timeout(PATIENCE, connect(&mut targets, &open)).await;
-    let Ok(Some((server, waits))) = connected else {
+async fn forward(client: TcpStream, mut targets: watch::Receiver<Target>) {
+    let Some((server, seat)) = settle(&client, &mut targets).await else {
         return;
     };
     // What is small is not held back in the hope of more; the clients decide for themselves.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
-    let waits = Arc::new(waits);
-    let mut client = Heard {
-        stream: client,
-        waits: Arc::clone(&waits),
-        says: true,
-    };
-    let mut server = Heard {
-        stream: server,
-        waits,
-        says: false,
-    };
+    let mut client = Heard::client(client, &seat);
+    let mut server = Heard::server(server, &seat);
     // Either side may close at any time, and that is no error of ours.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// A connection to the target. One that refuses may be about to be replaced.
-async fn connect(
-    targets: &mut watch::Receiver<Option<SocketAddr>>,
-    open: &Open,
-) -> Option<(TcpStream, Waits)> {
+/// Connects, and waits until one side says something: from then on, the connection stays where it
+/// is. Until then it follows the target, and outlives a process that closes it without a word.
+async fn settle(
+    client: &TcpStream,
+    targets: &mut watch::Receiver<Target>,
+) -> Option<(TcpStream, Seat)> {
     loop {
-        let target = *targets.wait_for(Option::is_some).await.ok()?;
-        let target = target?;
-        // Before it is made, so that nobody thinks that there is none.
-        let waits = Waits::new(target, Arc::clone(open));
-        if let Ok(server) = TcpStream::connect(target).await {
-            return Some((server, waits));
+        let (server, seat) = connect(targets).await?;
+        let mut byte = [0];
+        tokio::select! {
+            biased;
+            () = changed(targets) => continue,
+            // To be readable is not enough: that may be said of one that has nothing to read.
+            _ = client.peek(&mut byte) => {}
+            closed = closed(&server) => if closed {
+                // It ends, and will be replaced, or it wants nothing to do with this one.
+                timeout(CLOSED, changed(targets)).await.ok()?;
+                continue;
+            },
         }
-        drop(waits);
-        let changed = tokio::time::timeout(Duration::from_millis(50), targets.changed()).await;
-        if let Ok(Err(_)) = changed {
-            return None;
+        seat.waits(true);
+        // Only now is it sure that nobody thinks that this process has nothing to answer any more.
+        if seat.is_of(&targets.borrow()) {
+            return Some((server, seat));
         }
     }
 }
 
-/// Whether one connection waits for an answer, which is counted.
-#[derive(Debug)]
-struct Waits {
-    process: SocketAddr,
-    open: Open,
-    waits: Mutex<bool>,
+/// Whether a server closes the connection before it says anything. Returns when it does either.
+async fn closed(server: &TcpStream) -> bool {
+    !matches!(server.peek(&mut [0]).await, Ok(1..))
 }
 
-impl Waits {
-    fn new(process: SocketAddr, open: Open) -> Self {
-        let waits = Mutex::new(false);
-        let new = Self {
-            process,
-            open,
-            waits,
-        };
-        new.set(true);
-        new
-    }
-
-    fn set(&self, waits: bool) {
-        let mut now = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        if *now == waits {
-            return;
-        }
-        *now = waits;
-        self.open.send_modify(|open| {
-            let count = open.entry(self.process).or_default();
-            *count = if waits {
-                *count + 1
-            } else {
-                count.saturating_sub(1)
-            };
-            if *count == 0 {
-                open.remove(&self.process);
+/// A connection to the target. One that refuses may be about to be replaced.
+async fn connect(targets: &mut watch::Receiver<Target>) -> Option<(TcpStream, Seat)> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let wait = timeout_at(until, targets.wait_for(Option::is_some));
+        let lane = wait.await.ok()?.ok()?.clone()?;
+        let seat = Seat::take(lane);
+        tokio::select! {
+            biased;
+            () = changed(targets) => {}
+            server = TcpStream::connect(seat.process()) => match server {
+                Ok(server) => return Some((server, seat)),
+                Err(_) => drop(timeout(REFUSED, changed(targets)).await),
             }
-        });
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
-/// One side of a connection, which is noticed to say something.
-struct Heard {
-    stream: TcpStream,
-    waits: Arc<Waits>,
-    /// What the connection is after that: whether it waits for an answer.
-    says: bool,
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
-        if buffer.filled().len() > before {
-            self.waits.set(self.says);
         }
-        Poll::Ready(read)
     }
+    None
 }
 
-impl AsyncWrite for Heard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+/// Returns when there is another target, or none. If there is no forwarder any more, it never does.
+async fn changed(targets: &mut watch::Receiver<Target>) {
+    if targets.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -249,21 +222,29 @@ mod tests {
         answer[0]
     }
 
+    fn forwarder() -> (Forwarder, u16) {
+        let port = listen::free_port().unwrap();
+        let listener = listen::listen("127.0.0.1", port).unwrap();
+        (Forwarder::start(listener).unwrap(), port)
+    }
+
+    async fn client(port: u16) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", port)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_connection_stays_where_it_went_and_new_ones_follow_the_switch() {
-        let port = listen::free_port().unwrap();
-        let forwarder = Forwarder::start(listen::listen("127.0.0.1", port).unwrap()).unwrap();
-        let connect = || TcpStream::connect(("127.0.0.1", port));
-        let mut early = connect().await.unwrap();
-        forwarder.switch(Some(server(b'a').await));
+        let (forwarder, port) = forwarder();
+        let mut early = client(port).await;
+        forwarder.switch(server(b'a').await);
         assert_eq!(ask(&mut early).await, b'a');
-        forwarder.switch(Some(server(b'b').await));
-        assert_eq!(ask(&mut connect().await.unwrap()).await, b'b');
+        forwarder.switch(server(b'b').await);
+        assert_eq!(ask(&mut client(port).await).await, b'b');
         assert_eq!(ask(&mut early).await, b'a');
         drop(forwarder);
         assert_eq!(ask(&mut early).await, b'a');
         tokio::task::yield_now().await;
-        assert!(connect().await.is_err());
+        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
     }
 
     #[tokio::test]
@@ -271,24 +252,81 @@ mod tests {
         // It takes no connection yet, as one that has too much to do.
         let busy = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let process = busy.local_addr().unwrap();
-        let port = listen::free_port().unwrap();
-        let forwarder = Forwarder::start(listen::listen("127.0.0.1", port).unwrap()).unwrap();
-        forwarder.switch(Some(process));
+        let (forwarder, port) = forwarder();
+        forwarder.switch(process);
         assert!(forwarder.answered(process).is_none());
-        let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        client.write_all(b"?").await.unwrap();
-        let mut counted = forwarder.open.subscribe();
-        counted
-            .wait_for(|open| open.get(&process) == Some(&1))
-            .await
-            .unwrap();
-        assert!(forwarder.answered(process).is_none(), "it is the one");
-        forwarder.switch(Some(server(b'b').await));
-        let answered = tokio::spawn(forwarder.answered(process).unwrap());
+        let mut asking = client(port).await;
+        asking.write_all(b"?").await.unwrap();
         let (mut taken, _) = busy.accept().await.unwrap();
-        assert!(!answered.is_finished());
-        taken.write_all(b"a").await.unwrap();
+        taken.read_exact(&mut [0]).await.unwrap();
+        assert!(forwarder.answered(process).is_none(), "it is the one");
+        forwarder.switch(server(b'b').await);
+        let answered = tokio::spawn(forwarder.answered(process).unwrap());
+        for _ in 0..3 {
+            // The beginning of an answer is no answer.
+            tokio::time::sleep(lane::QUIET / 4).await;
+            assert!(!answered.is_finished());
+            taken.write_all(b"a").await.unwrap();
+        }
         answered.await.unwrap();
-        assert!(forwarder.answered(process).is_none());
+        drop((taken, asking));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_nobody_asked_anything_is_left_at_once() {
+        let (forwarder, port) = forwarder();
+        let (first, second) = (server(b'a').await, server(b'b').await);
+        forwarder.switch(first);
+        let mut silent = client(port).await;
+        let mut done = client(port).await;
+        assert_eq!(ask(&mut done).await, b'a');
+        forwarder.switch(second);
+        let before = Instant::now();
+        forwarder.answered(first).unwrap().await;
+        assert!(before.elapsed() < Duration::from_secs(10));
+        assert_eq!(ask(&mut silent).await, b'b', "it had said nothing yet");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nothing_was_said_on_outlives_the_process() {
+        let (forwarder, port) = forwarder();
+        let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        forwarder.switch(closing.local_addr().unwrap());
+        let mut early = client(port).await;
+        let (accepted, _) = closing.accept().await.unwrap();
+        forwarder.leave(closing.local_addr().unwrap());
+        drop((accepted, closing));
+        let mut late = client(port).await;
+        forwarder.switch(server(b'b').await);
+        assert_eq!(ask(&mut early).await, b'b');
+        assert_eq!(ask(&mut late).await, b'b');
+    }
+
+    #[tokio::test]
+    async fn a_process_that_closes_every_connection_is_believed() {
+        let (forwarder, port) = forwarder();
+        let closing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        forwarder.switch(closing.local_addr().unwrap());
+        let accepts = tokio::spawn(async move {
+            while let Ok((client, _)) = closing.accept().await {
+                drop(client);
+            }
+        });
+        let mut refused = client(port).await;
+        assert_eq!(refused.read(&mut [0]).await.unwrap_or(0), 0);
+        accepts.abort();
+    }
+
+    #[tokio::test]
+    async fn a_server_may_speak_first() {
+        let (forwarder, port) = forwarder();
+        let greeting = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        forwarder.switch(greeting.local_addr().unwrap());
+        let mut client = client(port).await;
+        let (mut accepted, _) = greeting.accept().await.unwrap();
+        accepted.write_all(b"!").await.unwrap();
+        let mut byte = [0];
+        client.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"!");
     }
 }

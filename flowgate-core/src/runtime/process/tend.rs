@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::identity::Pidfd;
@@ -30,9 +31,13 @@ const SURVIVORS_FIRST: Duration = Duration::from_secs(1);
 /// What is to be done with a process.
 #[derive(Debug)]
 pub(super) enum Deed {
-    Signal { signal: Signal, to: SignalTo },
+    Signal {
+        signal: Signal,
+        to: SignalTo,
+    },
     Sweep(Signal),
-    Forget,
+    /// It is over. The shim, if there is one, is free for the next process.
+    Forget(oneshot::Sender<Talk>),
 }
 
 /// What comes of it.
@@ -46,7 +51,7 @@ pub(super) enum Note {
         main: Id,
         shim: Id,
     },
-    /// The shim is free for the next process of the service.
+    /// The start failed, and the shim is free for the next process of the service.
     Idle {
         service: ServiceId,
         talk: Talk,
@@ -62,9 +67,12 @@ pub(super) struct Tended {
     pub(super) output: Option<Arc<Output>>,
 }
 
+/// A shim that has nothing to do, or will have nothing to do in a moment.
+pub(super) type Spare = oneshot::Receiver<Talk>;
+
 /// What is needed to start a process.
 pub(super) struct Start {
-    pub(super) idle: Option<Talk>,
+    pub(super) idle: Option<Spare>,
     pub(super) nursery: Arc<Mutex<Nursery>>,
     pub(super) dir: PathBuf,
     pub(super) launch: Launch,
@@ -98,15 +106,11 @@ impl Tended {
             }
             Err((error, talk)) => {
                 self.tell(ProcessEvent::SpawnFailed(error));
-                self.give_back(talk);
+                if let Some(talk) = talk {
+                    let service = self.service.clone();
+                    let _ = self.notes.send(Note::Idle { service, talk });
+                }
             }
-        }
-    }
-
-    fn give_back(&self, talk: Option<Talk>) {
-        if let Some(talk) = talk {
-            let service = self.service.clone();
-            let _ = self.notes.send(Note::Idle { service, talk });
         }
     }
 
@@ -122,8 +126,12 @@ impl Tended {
         fds.extend(start.listener.iter().map(AsFd::as_fd));
         let mut idle = start.idle;
         loop {
-            let was_idle = idle.is_some();
-            let talk = match idle.take() {
+            let spare = match idle.take() {
+                Some(spare) => spare.await.ok(),
+                None => None,
+            };
+            let was_idle = spare.is_some();
+            let talk = match spare {
                 Some(talk) => talk,
                 None => {
                     let mut nursery = start.nursery.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,9 +230,12 @@ impl Tended {
                         let _ = talk.send(&Request::Sweep { signal }, &[]).await;
                         look = Some(Instant::now() + SURVIVORS_FIRST);
                     }
-                    Some(Deed::Forget) => {
-                        let kept = talk.send(&Request::Forget, &[]).await.is_ok();
-                        return self.give_back(kept.then_some(talk));
+                    Some(Deed::Forget(spare)) => {
+                        if talk.send(&Request::Forget, &[]).await.is_ok() {
+                            // If nobody wants it, it hears that, and leaves.
+                            let _ = spare.send(talk);
+                        }
+                        return;
                     }
                     None => return,
                 },
@@ -238,7 +249,7 @@ impl Tended {
 
     async fn until_forgotten(mut self) {
         while let Some(deed) = self.deeds.recv().await {
-            if matches!(deed, Deed::Forget) {
+            if matches!(deed, Deed::Forget(_)) {
                 return;
             }
         }
@@ -285,7 +296,7 @@ impl Tended {
                         sweep = Some(signal);
                         ended |= !proc::is_alive(main);
                     }
-                    Some(Deed::Forget) | None => return,
+                    Some(Deed::Forget(_)) | None => return,
                 },
             }
         }

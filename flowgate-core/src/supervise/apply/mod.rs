@@ -219,7 +219,7 @@ impl Apply {
             [old.get(id), new.get(id)]
         });
         let own = specs.flatten().map(|spec| {
-            let drain = spec.stop.drain.as_ref();
+            let drain = spec.drain_when_replaced();
             let drain = drain.map_or(0, |drain| millis(drain.timeout));
             let stop = drain + millis(spec.stop.timeout) + millis(spec.stop.orphan_grace);
             // The kill, and some time for the answers.

@@ -262,7 +262,10 @@ impl Instance {
 
     /// Begins to stop what is up. With `wait`, services that need it end first.
     pub(super) fn stop(&mut self, cx: &mut Context<'_>, why: Why, wait: bool) {
-        self.drains = self.state == State::Ready;
+        self.drains = match why {
+            Why::Replaced => self.is_ready(),
+            _ => self.state == State::Ready,
+        };
         self.stop_probes(cx);
         self.tell(cx, What::Stopping { why });
         if wait {
@@ -273,7 +276,11 @@ impl Instance {
     }
 
     fn drain_or_term(&mut self, cx: &mut Context<'_>, why: Why) {
-        let Some(drain) = self.spec.stop.drain.clone().filter(|_| self.drains) else {
+        let drain = match why {
+            Why::Replaced => self.spec.drain_when_replaced(),
+            _ => self.spec.stop.drain.clone(),
+        };
+        let Some(drain) = drain.filter(|_| self.drains) else {
             return self.term_because(cx, why);
         };
         self.enter(Phase::Drain, why, Some(cx.now + millis(drain.timeout)));
@@ -295,6 +302,17 @@ impl Instance {
     pub(super) fn drained(&mut self, cx: &mut Context<'_>) {
         if let State::Stopping {
             why,
+            phase: Phase::Drain,
+        } = self.state
+        {
+            self.term_because(cx, why);
+        }
+    }
+
+    /// It has been replaced, and what comes next cannot wait for the last of its work.
+    pub(super) fn hurry(&mut self, cx: &mut Context<'_>) {
+        if let State::Stopping {
+            why: why @ Why::Replaced,
             phase: Phase::Drain,
         } = self.state
         {

@@ -134,6 +134,11 @@ impl Supervisor {
         self.services.values().map(Service::status).collect()
     }
 
+    /// Where this one stands, if there is such a service.
+    pub fn status_of(&self, service: &ServiceId) -> Option<ServiceStatus> {
+        self.services.get(service).map(Service::status)
+    }
+
     /// A service as it shall be, also if it is only ending.
     pub fn spec(&self, service: &ServiceId) -> Option<Arc<ServiceSpec>> {
         let service = self.services.get(service)?;

@@ -280,6 +280,18 @@ impl ServiceSpec {
         self
     }
 
+    /// What is done before the signal to a process that another one has replaced. Behind the
+    /// forwarder there always is something: it has been sent requests that it may not have taken up
+    /// yet.
+    pub fn drain_when_replaced(&self) -> Option<DrainSpec> {
+        let answer = DrainSpec {
+            hook: DrainHook::Wait,
+            timeout: DrainSpec::ANSWER_TIMEOUT,
+        };
+        let set = self.stop.drain.clone();
+        set.or_else(|| (self.overlap == Overlap::Forward).then_some(answer))
+    }
+
     /// A number that changes when a process has to be replaced for the spec to take effect: with the
     /// command, the address, and where the output goes. Of the values of variables it shows nothing.
     pub fn fingerprint(&self) -> u64 {

@@ -40,6 +40,12 @@ pub struct DrainSpec {
     pub timeout: Duration,
 }
 
+impl DrainSpec {
+    /// How long a process that was replaced behind the forwarder may take to answer what it was
+    /// sent, unless it is set: clients seldom wait longer.
+    pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+}
+
 /// How a service is told to take no new work.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,7 +54,7 @@ pub enum DrainHook {
     Http(String),
     /// This program is run to its end.
     Exec(Vec<String>),
-    /// Nothing is done; time passes.
+    /// Nothing is done; time passes, behind the forwarder until everything is answered.
     Wait,
 }
 

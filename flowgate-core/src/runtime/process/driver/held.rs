@@ -4,25 +4,22 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use tokio::time::timeout;
-
 use super::super::dir::ServiceDir;
 use super::super::forward::Forwarder;
 use super::super::listen;
 use super::super::logs::ServiceLog;
-use super::super::nursery::Talk;
 use super::super::ports;
 use super::super::probes::reachable;
-use super::super::tend::Deed;
+use super::super::tend::Spare;
 use super::{Driver, Key};
-use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec, Signal, SignalTo};
+use crate::supervise::{Overlap, ProcessEvent, ServiceId, ServiceSpec};
 
 /// What is kept of a service between its processes.
 pub(super) struct Held {
     pub(super) dir: ServiceDir,
     pub(super) log: ServiceLog,
     /// A shim that has nothing to do: the next process starts sooner.
-    pub(super) idle: Option<Talk>,
+    pub(super) idle: Option<Spare>,
     pub(super) listener: Option<OwnedFd>,
     forwarder: Option<Forwarder>,
 }
@@ -86,28 +83,21 @@ impl Driver {
 
     /// Lets the forwarder of a service lead to this process.
     pub(super) fn hand_over(&mut self, key: &Key) {
-        if let (Some(forwarder), address) = (self.forwarder_of(key), self.address_of(key)) {
+        if let (Some(forwarder), Some(address)) = (self.forwarder_of(key), self.address_of(key)) {
             forwarder.switch(address);
         }
     }
 
-    /// Sends a signal: to a process that another has replaced behind the forwarder when it has
-    /// answered what it was sent, if that does not take too long.
-    pub(super) fn signal(&self, key: &Key, signal: Signal, to: SignalTo) {
-        let deed = Deed::Signal { signal, to };
-        let address = self.address_of(key);
-        let forwarder = self.forwarder_of(key);
-        let answered = forwarder.zip(address);
-        let answered = answered.and_then(|(forwarder, address)| forwarder.answered(address));
-        let (Some(answered), Some(process)) = (answered, self.processes.get(key)) else {
-            return self.deed(key, deed);
-        };
-        let (deeds, limit) = (process.deeds.clone(), process.spec.stop.timeout / 2);
-        tokio::spawn(async move {
-            let _ = timeout(limit, answered).await;
-            // It may have ended meanwhile.
-            let _ = deeds.send(deed);
-        });
+    /// Connections do not go to this process any more: it is on its way down.
+    pub(super) fn turn_away(&self, key: &Key) {
+        if let (Some(forwarder), Some(address)) = (self.forwarder_of(key), self.address_of(key)) {
+            forwarder.leave(address);
+        }
+    }
+
+    /// Returns when this process has answered what the forwarder sent it.
+    pub(super) fn answered(&self, key: &Key) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.forwarder_of(key)?.answered(self.address_of(key)?)
     }
 
     fn forwarder_of(&self, key: &Key) -> Option<&Forwarder> {

@@ -23,7 +23,7 @@ use super::tend::{Deed, Note};
 use super::wire::{About, Id};
 use crate::supervise::{
     Action, Command, Event, Found, Gen, Millis, Notice, ProcessAction, ProcessEvent, Purpose,
-    Selection, ServiceId, ServiceSpec, ServiceStatus, State, Supervisor as Machine, Want,
+    Selection, ServiceId, ServiceSpec, State, Supervisor as Machine, Want,
 };
 
 /// How many events somebody who reads slowly may be behind before some are skipped.
@@ -69,6 +69,8 @@ pub(super) struct Driver {
     services: HashMap<ServiceId, Held>,
     processes: HashMap<Key, Process>,
     left: HashMap<Key, Box<Left>>,
+    /// Services that had a process until now.
+    freed: Vec<ServiceId>,
     notes: mpsc::UnboundedSender<Note>,
     told: broadcast::Sender<Arc<Notice>>,
     begun: Instant,
@@ -92,6 +94,7 @@ impl Driver {
             services: HashMap::new(),
             processes: HashMap::new(),
             left: HashMap::new(),
+            freed: Vec::new(),
             notes,
             told,
             begun: Instant::now(),
@@ -132,7 +135,11 @@ impl Driver {
         match ask {
             Ask::Command(command) => {
                 self.step(Event::Command(command));
-                self.drop_idle();
+                let held = self.services.iter();
+                let idle = held.filter(|(_, held)| held.idle.is_some());
+                for service in idle.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+                    self.drop_idle(&service);
+                }
             }
             // Who asked may be gone.
             Ask::Status(answer) => drop(answer.send(self.status())),
@@ -171,27 +178,25 @@ impl Driver {
                 }
             }
             Note::Idle { service, talk } => {
+                let (spare, comes) = oneshot::channel();
+                // The other end is kept.
+                let _ = spare.send(talk);
                 if let Some(held) = self.services.get_mut(&service) {
-                    held.idle = Some(talk);
+                    held.idle = Some(comes);
                 }
-                self.drop_idle();
+                self.drop_idle(&service);
             }
         }
     }
 
-    /// Lets go of shims that will not be needed soon.
-    fn drop_idle(&mut self) {
-        if self.services.values().all(|held| held.idle.is_none()) {
-            return;
-        }
-        let rests = |status: &ServiceStatus| {
+    /// Lets go of a shim that will not be needed soon.
+    fn drop_idle(&mut self, service: &ServiceId) {
+        let rests = self.machine.status_of(service).is_none_or(|status| {
             status.want == Want::Down
                 || matches!(status.state, State::Exited { .. } | State::Error { .. })
-        };
-        for status in self.machine.status().iter().filter(|status| rests(status)) {
-            if let Some(held) = self.services.get_mut(&status.name) {
-                held.idle = None;
-            }
+        });
+        if rests && let Some(held) = self.services.get_mut(service) {
+            held.idle = None;
         }
     }
 
@@ -261,6 +266,10 @@ impl Driver {
                 Action::Finished => self.finished = true,
             }
         }
+        // What is started right after an end has taken its shim by now.
+        for service in std::mem::take(&mut self.freed) {
+            self.drop_idle(&service);
+        }
     }
 
     fn tell(&self, key: &Key, event: ProcessEvent) {
@@ -293,8 +302,14 @@ impl Driver {
                 }
             }
             ProcessAction::Drain(hook) => self.drain(&key, hook),
-            ProcessAction::Signal { signal, to } => self.signal(&key, signal, to),
-            ProcessAction::Sweep(signal) => self.deed(&key, Deed::Sweep(signal)),
+            ProcessAction::Signal { signal, to } => {
+                self.turn_away(&key);
+                self.deed(&key, Deed::Signal { signal, to });
+            }
+            ProcessAction::Sweep(signal) => {
+                self.turn_away(&key);
+                self.deed(&key, Deed::Sweep(signal));
+            }
             ProcessAction::Handover { .. } => self.hand_over(&key),
             ProcessAction::WriteRecord { ready, fingerprint } => {
                 self.write_record(&key, ready, fingerprint);
@@ -306,11 +321,14 @@ impl Driver {
                 }
             }
             ProcessAction::Forget => {
-                self.deed(&key, Deed::Forget);
+                let (spare, comes) = oneshot::channel();
+                self.deed(&key, Deed::Forget(spare));
                 self.processes.remove(&key);
-                if let Some(held) = self.services.get(&key.0) {
+                if let Some(held) = self.services.get_mut(&key.0) {
                     held.dir.forget(key.1);
+                    held.idle = Some(comes);
                 }
+                self.freed.push(key.0);
             }
             ProcessAction::Leave => drop(self.processes.remove(&key)),
         }

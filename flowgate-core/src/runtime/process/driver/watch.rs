@@ -1,14 +1,17 @@
 //! Asking a process how it is, and telling it to take no new work.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use super::super::launch::environment;
 use super::super::probes::{Asked, ExecProbe, post, run};
 use super::super::tend::Note;
 use super::{Aborting, Driver, Key, Process};
 use crate::supervise::{
-    DrainHook, Event, Gen, Placeholders, Probe, ProbeOutcome, ProcessEvent, Purpose, ServiceSpec,
+    DrainHook, Event, Gen, Overlap, Placeholders, Probe, ProbeOutcome, ProcessEvent, Purpose,
+    ServiceSpec,
 };
 
 impl Driver {
@@ -51,38 +54,47 @@ impl Driver {
             .insert(purpose, Aborting(task.abort_handle()));
     }
 
+    /// Lets a process finish its work: what the forwarder sent it first, since a hook may make it
+    /// refuse that.
     pub(super) fn drain(&mut self, key: &Key, hook: DrainHook) {
+        self.turn_away(key);
+        let answered = self.answered(key);
         let Some(process) = self.processes.get(key) else {
             return;
         };
-        let drain = process.spec.stop.drain.as_ref();
+        let (host, port) = (process.spec.host.clone(), process.port);
+        let drain = process.spec.drain_when_replaced();
         let limit = drain.map_or(Duration::ZERO, |drain| drain.timeout);
-        let (notes, name) = (self.notes.clone(), key.clone());
-        let done = move || {
-            let _ = notes.send(Note::Event(Event::Process {
-                service: name.0,
-                generation: name.1,
-                event: ProcessEvent::Drained,
-            }));
+        let exec = match &hook {
+            DrainHook::Exec(args) => Some(exec_of(process, key.1, args)),
+            DrainHook::Http(_) | DrainHook::Wait => None,
         };
-        match hook {
-            DrainHook::Wait => {}
-            DrainHook::Exec(args) => {
-                let exec = exec_of(process, key.1, &args);
-                tokio::spawn(async move {
-                    // Whatever it says: the signal follows.
-                    let _ = run(exec, limit).await;
-                    done();
-                });
+        let (notes, (service, generation)) = (self.notes.clone(), key.clone());
+        let forwards = process.spec.overlap == Overlap::Forward;
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            if let Some(answered) = answered
+                && timeout(limit, answered).await.is_err()
+            {
+                // The signal has followed.
+                return;
             }
-            DrainHook::Http(path) => {
-                let (host, port) = (process.spec.host.clone(), process.port);
-                tokio::spawn(async move {
-                    let _ = post(&host, port, &path, limit).await;
-                    done();
-                });
+            let limit = limit.saturating_sub(begun.elapsed());
+            match (hook, exec) {
+                // Whatever they say: the signal follows.
+                (_, Some(exec)) => drop(run(exec, limit).await),
+                (DrainHook::Http(path), _) => drop(post(&host, port, &path, limit).await),
+                // It is over when all is answered, if that can be seen; else time passes.
+                _ if forwards => {}
+                _ => return,
             }
-        }
+            let event = ProcessEvent::Drained;
+            let _ = notes.send(Note::Event(Event::Process {
+                service,
+                generation,
+                event,
+            }));
+        });
     }
 }
 

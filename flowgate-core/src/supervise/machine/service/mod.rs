@@ -116,8 +116,10 @@ impl Service {
             }
             _ => self.down(cx),
         }
-        if let Some(second) = self.second.as_mut().filter(|second| second.is_up()) {
-            second.stop(cx, Why::Command, false);
+        match self.second.as_mut() {
+            Some(second) if second.is_up() => second.stop(cx, Why::Command, false),
+            Some(second) => second.hurry(cx),
+            None => {}
         }
     }
 

@@ -34,6 +34,7 @@ impl Service {
             self.last = Some(ended.clone());
             // If that was the process it had become, what follows has to wait for the old one.
             self.ended = replaced.then_some((why, ended));
+            self.main.hurry(cx);
             return;
         }
         let (why, ended) = self.ended.take().unwrap_or((why, self.main.clone()));
