@@ -34,6 +34,8 @@ _Self = TypeVar("_Self", bound="_Opened")
 _Path: TypeAlias = str | os.PathLike[str]
 #: How long a supervisor that does nothing else may take to answer, in seconds.
 _PROMPT = 5.0
+#: How often a wait without end looks whether there was a signal, in seconds.
+_LOOKS = 0.5
 
 
 class _Answer:
@@ -54,7 +56,12 @@ class _Answer:
             wake()
 
     def wait(self, timeout: float | None = None) -> Any:
-        self._answered.wait(timeout)
+        if timeout is not None:
+            self._answered.wait(timeout)
+        else:
+            # A signal that comes just before the wait begins is only seen when it is over.
+            while not self._answered.wait(_LOOKS):
+                pass
         return self._value()
 
     async def wait_async(self) -> Any:
