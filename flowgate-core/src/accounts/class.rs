@@ -56,6 +56,40 @@ impl Class {
     pub const fn is_limit(self) -> bool {
         matches!(self, Self::Rate | Self::Quota | Self::Concurrency)
     }
+
+    /// Whether the server or the way to it failed, as it may again.
+    pub(super) const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout | Self::ServerError | Self::Network | Self::Unknown
+        )
+    }
+
+    /// Whether the provider looked at the request and refused it: then it works.
+    pub(super) const fn is_refusal(self) -> bool {
+        match self {
+            Self::RequestFault
+            | Self::Entitlement
+            | Self::Windowless
+            | Self::Rate
+            | Self::Quota
+            | Self::Concurrency
+            | Self::Auth
+            | Self::AuthDead
+            | Self::Payment
+            | Self::Forbidden
+            | Self::ModelUnsupported
+            | Self::NotFound => true,
+            Self::Ok
+            | Self::ClientCancelled
+            | Self::Overloaded
+            | Self::Challenge
+            | Self::Timeout
+            | Self::ServerError
+            | Self::Network
+            | Self::Unknown => false,
+        }
+    }
 }
 
 /// Whom an answer is about.

@@ -57,6 +57,7 @@ mod pool;
 mod quota;
 mod quota_view;
 pub mod simulate;
+pub(crate) mod sse;
 
 pub use class::{Action, Class, Classification, Scope, Transport};
 pub use classify::{Answer, Rule, RuleError, Rules, SCANNED, classify};

@@ -13,7 +13,9 @@ const WHOLE: u32 = 0;
 pub(crate) struct State {
     until: u64,
     canary: Option<u64>,
+    /// Steps of the backoff after limits, and after failures.
     level: u32,
+    failures: u32,
     failed: u64,
     half: bool,
     /// Whose probe it is, and until when.
@@ -57,6 +59,8 @@ struct Permit {
     at: u64,
     failed: u64,
     accepted: bool,
+    /// Whether it finds out if the provider is back.
+    asks_provider: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -262,6 +266,7 @@ impl Model {
             at: now,
             failed: self.failures,
             accepted: false,
+            asks_provider: self.provider.level > 0,
         };
         self.permits.insert(id, permit);
         Answer::Use(index)
@@ -301,6 +306,7 @@ impl Model {
             if permit.failed >= state.failed {
                 *state = State {
                     level: state.level.saturating_sub(1),
+                    failures: state.failures.saturating_sub(1),
                     failed: state.failed,
                     ..State::default()
                 };
@@ -309,7 +315,11 @@ impl Model {
                 break;
             }
         }
-        // Trust comes back in at most three steps, one for each success.
+        self.provider_answered();
+    }
+
+    /// Trust comes back in at most three steps, one for each answer.
+    fn provider_answered(&mut self) {
         if self.provider.level > 1 {
             self.provider.level = self.provider.level.min(3) - 1;
             self.provider.probe = None;
@@ -341,6 +351,19 @@ impl Model {
                 if answer.scope == Scope::Provider && self.overloaded(now, permit.account) => {}
             _ => self.failed(now, &permit, answer),
         }
+        let silent = matches!(
+            answer.class,
+            Class::ClientCancelled
+                | Class::Overloaded
+                | Class::Challenge
+                | Class::Timeout
+                | Class::ServerError
+                | Class::Network
+                | Class::Unknown
+        );
+        if permit.asks_provider && !permit.accepted && !silent {
+            self.provider_answered();
+        }
     }
 
     fn overloaded(&mut self, now: u64, account: usize) -> bool {
@@ -362,6 +385,7 @@ impl Model {
             if state.reason == Some(Class::Overloaded) {
                 *state = State {
                     level: state.level,
+                    failures: state.failures,
                     failed: state.failed,
                     ..State::default()
                 };
@@ -394,31 +418,41 @@ impl Model {
             return;
         }
         let burst = stale && state.until > now;
+        let limit = matches!(
+            answer.class,
+            Class::Rate | Class::Quota | Class::Concurrency
+        );
         let (wait, guess) = match answer.class {
             Class::Auth => (settings.auth_ms, false),
             Class::Payment | Class::Forbidden => (settings.payment_ms, false),
             Class::ModelUnsupported | Class::NotFound => (settings.model_ms, false),
             Class::Challenge => (settings.challenge_ms, false),
-            class => {
-                let limit = matches!(class, Class::Rate | Class::Quota | Class::Concurrency);
-                let backoff = if limit {
-                    settings.backoff
+            Class::Overloaded => {
+                let wait = answer.cooldown_ms;
+                (wait.unwrap_or(settings.transient.initial_ms), false)
+            }
+            _ => {
+                let (backoff, steps) = if limit {
+                    (settings.backoff, state.level)
                 } else {
-                    settings.transient
+                    (settings.transient, state.failures)
                 };
                 match answer.cooldown_ms {
                     Some(stated) => (stated, false),
                     None if burst && limit => return,
                     None => (
-                        backoff
-                            .max_ms
-                            .min(backoff.initial_ms << state.level.min(20)),
+                        backoff.max_ms.min(backoff.initial_ms << steps.min(20)),
                         true,
                     ),
                 }
             }
         };
-        state.level += u32::from(guess && !burst);
+        let steps = if limit {
+            &mut state.level
+        } else {
+            &mut state.failures
+        };
+        *steps += u32::from(guess && !burst);
         if now + wait > state.until {
             state.until = now + wait;
             state.canary = (wait > settings.canary_ms).then_some(now + settings.canary_ms);

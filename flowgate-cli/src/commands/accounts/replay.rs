@@ -53,7 +53,7 @@ struct Options {
     base_ms: u64,
     max_ms: u64,
     transient_ms: u64,
-    transient_max_ms: Option<u64>,
+    transient_max_ms: u64,
     auth_ms: u64,
     payment_ms: u64,
     model_ms: u64,
@@ -79,7 +79,7 @@ impl Default for Options {
             base_ms: usual.backoff.initial_ms,
             max_ms: usual.backoff.max_ms,
             transient_ms: usual.transient.initial_ms,
-            transient_max_ms: None,
+            transient_max_ms: usual.transient.max_ms,
             auth_ms: usual.auth_ms,
             payment_ms: usual.payment_ms,
             model_ms: usual.model_ms,
@@ -113,7 +113,7 @@ impl Options {
             backoff: backoff(self.base_ms, self.max_ms),
             transient: backoff(
                 self.transient_ms,
-                self.transient_max_ms.unwrap_or(self.transient_ms),
+                self.transient_max_ms.max(self.transient_ms),
             ),
             auth_ms: self.auth_ms,
             payment_ms: self.payment_ms,
@@ -297,11 +297,9 @@ impl Replay {
     }
 
     fn pick(&mut self, asked: &Asked, now: Timestamp) -> Answers<Value> {
-        let exclude: Vec<Slot> = asked
-            .exclude
-            .iter()
-            .map(|id| self.slot(id))
-            .collect::<Answers<_>>()?;
+        // An account that is not there excludes nothing: it may have been removed.
+        let exclude = asked.exclude.iter().filter_map(|id| self.pool.find(id));
+        let exclude: Vec<Slot> = exclude.collect();
         let model = self.pool.model(asked.model.as_deref().unwrap_or_default());
         let request = Request {
             model,

@@ -25,11 +25,12 @@ pub(super) struct Frame {
     hints: Hints,
 }
 
-/// `code` and `type`, in lower case.
+/// `code`, `type` and Google's `status`, in lower case.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Words {
     pub(super) code: Word,
     pub(super) kind: Word,
+    pub(super) status: Word,
 }
 
 /// A short word in lower case.
@@ -111,7 +112,10 @@ impl Frame {
             let _ = seed.deserialize(&mut reader);
         }
         if frame.error.is_empty() {
-            frame.error = frame.document;
+            frame.error = Words {
+                status: frame.error.status,
+                ..frame.document
+            };
         }
         frame
     }
@@ -153,6 +157,7 @@ enum Place {
     DocumentResetsIn,
     ErrorCode,
     ErrorType,
+    ErrorStatus,
     ErrorResetsAt,
     ErrorResetsIn,
     RetryDelay,
@@ -186,6 +191,7 @@ const fn keys(place: Place) -> &'static [(&'static str, Place)] {
         Error | Reason => &[
             ("type", ErrorType),
             ("code", ErrorCode),
+            ("status", ErrorStatus),
             ("details", Details),
             ("metadata", ErrorMetadata),
             ("resets_at", ErrorResetsAt),
@@ -233,6 +239,7 @@ impl At<'_> {
             DocumentType => keep(&mut self.frame.document.kind, text),
             ErrorCode => keep(&mut self.frame.error.code, text),
             ErrorType => keep(&mut self.frame.error.kind, text),
+            ErrorStatus => keep(&mut self.frame.error.status, text),
             DocumentResetsAt => or(&mut hints.document_resets_at, moment),
             ErrorResetsAt => or(&mut hints.error_resets_at, moment),
             RetryDelay => or(&mut hints.retry_info, || moment::duration(text)),

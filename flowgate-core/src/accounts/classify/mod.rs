@@ -8,7 +8,9 @@ mod frame;
 mod limits;
 mod phrases;
 mod rules;
+mod words;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use memchr::memmem;
@@ -18,9 +20,11 @@ pub use rules::{Rule, RuleError, Rules};
 use self::frame::Frame;
 use self::limits::Limits;
 use self::phrases::{Phrases, Says};
+use self::words::Subject;
 use super::class::{Action, Class, Classification, Scope, Transport};
 use super::headers::{Headers, Name};
 use super::moment::plausible;
+use super::sse;
 use crate::Timestamp;
 
 /// How much of a body is looked at, in bytes. Errors are shorter.
@@ -147,33 +151,6 @@ impl Class {
     }
 }
 
-/// Codes and types that mean the request itself, behind any status: 500 and 502 too.
-const REQUEST_CODES: [&str; 11] = [
-    "cyber_policy",
-    "content_policy_violation",
-    "context_length_exceeded",
-    "context_too_large",
-    "invalid_prompt",
-    "invalid_request_error",
-    "invalid_value",
-    "message_too_big",
-    "previous_response_not_found",
-    "string_above_max_length",
-    "unsupported_value",
-];
-const REQUEST_TYPES: [&str; 4] = [
-    "bad_request_error",
-    "invalid_prompt",
-    "invalid_request",
-    "invalid_request_error",
-];
-
-const OVERLOADED_TYPES: [&str; 2] = ["overloaded_error", "service_unavailable_error"];
-const OVERLOADED_CODES: [&str; 2] = ["server_is_overloaded", "slow_down"];
-const RATE_CODES: [&str; 2] = ["rate_limit_error", "rate_limit_exceeded"];
-const SERVER_ERRORS: [&str; 3] = ["api_error", "internal_server_error", "server_error"];
-const USAGE_LIMIT: [&str; 1] = ["usage_limit_reached"];
-
 /// Says what an answer means: pure, total, and bounded in time by [`SCANNED`].
 ///
 /// * `answer`: what came back.
@@ -215,18 +192,17 @@ fn judge(answer: &Answer<'_>, body: &[u8], now: Timestamp, rules: &Rules) -> Cla
     if success && !may_hold_an_error(body) {
         return Class::Ok.usual();
     }
-    let body = event(body);
-    let frame = Frame::read(body, now);
-    if success && !is_error(&frame) {
+    let document = Document::find(body, now);
+    if success && !document.is_error {
         return Class::Ok.usual();
     }
-    in_lower_case(body, |lower| {
+    in_lower_case(&document.text, |lower| {
         let mut case = Case {
             status,
             success,
             provider: Provider::of(answer.provider),
             headers: answer.headers,
-            frame: &frame,
+            frame: &document.frame,
             text: Phrases::new(lower, rules.lexicon()),
             now,
         };
@@ -240,29 +216,42 @@ fn may_hold_an_error(body: &[u8]) -> bool {
     hints.iter().any(|hint| memmem::find(body, hint).is_some())
 }
 
-/// Whether a document with a good status is an error none the less, as in a stream.
-fn is_error(frame: &Frame) -> bool {
-    let words = &frame.document;
-    frame.has_error
-        || words.kind.is_one_of(&["error", "response.failed"])
-        || words.kind.as_bytes().ends_with(b"_error")
-        || words.kind.is_one_of(&USAGE_LIMIT)
-        || words.code.is_one_of(&OVERLOADED_CODES)
-        || words.code.is_one_of(&RATE_CODES)
-        || words.code.is_one_of(&USAGE_LIMIT)
+/// The part of a body that says what went wrong.
+struct Document<'b> {
+    text: Cow<'b, [u8]>,
+    frame: Frame,
+    /// Whether it is an error whatever the status is, as in a stream.
+    is_error: bool,
 }
 
-/// The data of the first server-sent event that can be an error, or else the body itself.
-fn event(body: &[u8]) -> &[u8] {
-    let start = body.trim_ascii_start();
-    if !start.starts_with(b"data:") && !start.starts_with(b"event:") {
-        return body;
+impl<'b> Document<'b> {
+    /// The first event of a stream that is an error, or else one that could be. The body itself, if
+    /// it is no stream.
+    fn find(body: &'b [u8], now: Timestamp) -> Self {
+        let mut doubtful = None;
+        for event in sse::events(body) {
+            if !event.is_error && !may_hold_an_error(&event.data) {
+                continue;
+            }
+            let mut document = Self::of(event.data, now);
+            document.is_error |= event.is_error;
+            if document.is_error {
+                return document;
+            }
+            doubtful.get_or_insert(document);
+        }
+        doubtful.unwrap_or_else(|| Self::of(Cow::Borrowed(body), now))
     }
-    let lines = body.split(|b| *b == b'\n');
-    let mut data = lines.filter_map(|line| line.trim_ascii().strip_prefix(b"data:"));
-    data.find(|data| may_hold_an_error(data))
-        .unwrap_or_default()
-        .trim_ascii()
+
+    fn of(text: Cow<'b, [u8]>, now: Timestamp) -> Self {
+        let frame = Frame::read(&text, now);
+        let is_error = frame.has_error || frame.document.is_error();
+        Self {
+            text,
+            frame,
+            is_error,
+        }
+    }
 }
 
 /// Most errors are short, and then a small place on the stack is enough.
@@ -301,9 +290,7 @@ impl Case<'_> {
             return self.overloaded(scope);
         }
         let document = &self.frame.document;
-        let usage = [words.kind, words.code, document.kind]
-            .iter()
-            .any(|word| word.is_one_of(&USAGE_LIMIT));
+        let usage = words.is_usage_limit() || document.is_usage_limit();
         if usage && (self.success || matches!(self.status, 0 | 400 | 403)) {
             // Codex says so behind several statuses.
             self.status = 429;
@@ -311,22 +298,29 @@ impl Case<'_> {
         if let Some(class) = self.about_the_account() {
             return class.usual();
         }
-        let rate = words.kind.is_one_of(&RATE_CODES) || words.code.is_one_of(&RATE_CODES);
-        if self.status == 429 || rate {
+        if self.status == 429 || words.is_rate() {
             return self.refused(usage);
         }
         self.about_the_request().usual()
     }
 
+    /// Whether the words say so, and no code of the error says otherwise: a message may quote what
+    /// was sent.
+    fn says(&self, says: Says) -> bool {
+        match self.frame.error.subject() {
+            None => self.text.says(says),
+            Some(Subject::Account) if says != Says::NoCapacity => self.text.says(says),
+            Some(Subject::Fault) => self.text.names(says),
+            Some(_) => self.text.names(says) || self.text.tells(says),
+        }
+    }
+
     /// Whether there is no capacity, and for whom.
     fn lacks_capacity(&self) -> Option<Scope> {
-        let words = &self.frame.error;
-        if self.text.says(Says::NoCapacity) {
+        if self.says(Says::NoCapacity) {
             return Some(Scope::Model);
         }
-        let overloaded = self.status == 529
-            || words.kind.is_one_of(&OVERLOADED_TYPES)
-            || words.code.is_one_of(&OVERLOADED_CODES);
+        let overloaded = self.status == 529 || self.frame.error.is_overload();
         overloaded.then_some(Scope::Provider)
     }
 
@@ -344,32 +338,35 @@ impl Case<'_> {
 
     /// What is wrong with the credential, the money or the way there.
     fn about_the_account(&self) -> Option<Class> {
-        let (status, text) = (self.status, self.text);
+        let status = self.status;
         match status {
-            400 | 401 | 403 if text.says(Says::Dead) => return Some(Class::AuthDead),
+            400 | 401 | 403 if self.says(Says::Dead) => return Some(Class::AuthDead),
             401 => return Some(Class::Auth),
-            400 if text.says(Says::BadKey) => return Some(Class::Auth),
+            400 if self.says(Says::BadKey) => return Some(Class::Auth),
             402 => return Some(Class::Payment),
             _ => {}
         }
-        let broke = text.says(Says::Broke) || status != 429 && text.says(Says::NoBalance);
+        let broke = self.says(Says::Broke) || status != 429 && self.says(Says::NoBalance);
         match status {
             _ if broke => Some(Class::Payment),
             403 | 503 if self.is_challenge() => Some(Class::Challenge),
             // OpenRouter's moderation.
-            403 if text.says(Says::Flagged) => Some(Class::RequestFault),
+            403 if self.text.says(Says::Flagged) => Some(Class::RequestFault),
             403 => Some(Class::Forbidden),
             _ => None,
         }
     }
 
+    /// A challenge is a page: where the provider itself answers, words are only words.
     fn is_challenge(&self) -> bool {
         let mut mitigated = false;
         self.headers
             .each(&mut |name, _| mitigated |= Name::of(name) == Some(Name::Mitigated));
-        mitigated
-            || self.text.says(Says::Challenge)
-            || self.text.says(Says::Cloudflare) && self.text.says(Says::Html)
+        let is_page = || {
+            self.text.says(Says::Challenge)
+                || self.text.says(Says::Cloudflare) && self.text.says(Says::Html)
+        };
+        mitigated || self.frame.error.subject().is_none() && is_page()
     }
 
     /// A 429, or what means the same.
@@ -468,20 +465,17 @@ impl Case<'_> {
     fn about_the_request(&self) -> Class {
         let (status, text, words) = (self.status, self.text, &self.frame.error);
         let no_model = || text.says(Says::NoModel);
-        let at_fault = words.code.is_one_of(&REQUEST_CODES) || words.kind.is_one_of(&REQUEST_TYPES);
         match status {
             400 | 422 if no_model() => Class::ModelUnsupported,
             404 if text.says(Says::NotStored) => Class::RequestFault,
             404 if text.says(Says::ModelNotFound) || text.misses_model() => Class::ModelUnsupported,
             404 => Class::NotFound,
-            _ if at_fault => Class::RequestFault,
+            _ if words.is_fault() => Class::RequestFault,
             // 406, 411, 414, 415, 416 and 431 are about how a request is written, too.
             400 | 405 | 406 | 409 | 411 | 413..=416 | 422 | 431 | 501 => Class::RequestFault,
             408 => Class::Timeout,
             500.. => Class::ServerError,
-            _ if words.kind.is_one_of(&SERVER_ERRORS) || words.code.is_one_of(&SERVER_ERRORS) => {
-                Class::ServerError
-            }
+            _ if words.is_server_error() => Class::ServerError,
             _ => Class::Unknown,
         }
     }

@@ -1,5 +1,7 @@
 //! What error messages say in words, and when they say to come back.
 
+use std::ops::Range;
+
 use memchr::memmem::Finder;
 
 use super::super::moment::{self, Wait};
@@ -177,16 +179,16 @@ impl Default for Lexicon {
 }
 
 impl Group {
-    /// Where its phrases end.
-    fn ends<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = usize> + 's {
+    /// Where its phrases are.
+    fn places<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = Range<usize>> + 's {
         self.stem.find_iter(text).filter_map(move |at| {
             if self.phrases.is_empty() {
-                return Some(at + self.stem.needle().len());
+                return Some(at..at + self.stem.needle().len());
             }
             self.phrases.iter().find_map(|(stem, phrase)| {
                 let start = at.checked_sub(*stem)?;
                 let here = text[start..].starts_with(phrase.as_bytes());
-                here.then_some(start + phrase.len())
+                here.then_some(start..start + phrase.len())
             })
         })
     }
@@ -207,11 +209,39 @@ impl<'t> Phrases<'t> {
 
     /// Whether the text says so.
     pub(super) fn says(self, says: Says) -> bool {
-        self.ends(says).next().is_some()
+        self.places(says).next().is_some()
+    }
+
+    /// Whether a string of the JSON is a code that says so, and not only has it somewhere.
+    pub(super) fn names(self, says: Says) -> bool {
+        self.places(says).any(|place| self.is_a_string(place))
+    }
+
+    /// Whether the text says so in a sentence, and not by a code.
+    pub(super) fn tells(self, says: Says) -> bool {
+        let mut places = self.places(says);
+        places.any(|place| self.text[place].contains(&b' '))
+    }
+
+    /// Whether the word at a place is all that stands between two quotes. Within a string, quotes
+    /// are written with a backslash.
+    fn is_a_string(self, place: Range<usize>) -> bool {
+        let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        let before = &self.text[..place.start];
+        let start = before.iter().rposition(|b| !word(b));
+        let after = &self.text[place.end..];
+        let end = after.iter().position(|b| !word(b));
+        let opens = start.is_some_and(|at| before[at] == b'"' && !before[..at].ends_with(b"\\"));
+        opens && end.is_some_and(|at| after[at] == b'"')
     }
 
     /// Where the phrases end that say so.
     fn ends(self, says: Says) -> impl Iterator<Item = usize> + 't {
+        self.places(says).map(|place| place.end)
+    }
+
+    /// Where the phrases are that say so.
+    fn places(self, says: Says) -> impl Iterator<Item = Range<usize>> + 't {
         // An empty text is the usual one.
         let groups = if self.text.is_empty() {
             &[]
@@ -219,7 +249,7 @@ impl<'t> Phrases<'t> {
             &self.lexicon.0[..]
         };
         let groups = groups.iter().filter(move |group| group.says == says);
-        groups.flat_map(move |group| group.ends(self.text))
+        groups.flat_map(move |group| group.places(self.text))
     }
 
     /// Whether one line says of a model that it is not there.
@@ -332,6 +362,27 @@ mod tests {
                 assert!(!Phrases::new(cut.as_bytes(), &lexicon).says(says), "{cut}");
             }
         }
+    }
+
+    #[test]
+    fn a_code_is_a_whole_string_and_no_quotation() {
+        let lexicon = Lexicon::default();
+        for (text, names) in [
+            (r#"{"code":"invalid_grant"}"#, true),
+            (r#"{"error": "user.invalid_grant"}"#, true),
+            (r#"{"message":"'invalid_grant' is no role"}"#, false),
+            (r#"{"message":"\"invalid_grant\" is no role"}"#, false),
+            (r#"{"message":"say \"invalid_grant\""}"#, false),
+            (r#"{"message":"invalid_grant is no role"}"#, false),
+            ("invalid_grant", false),
+            (r#""invalid_grant"#, false),
+        ] {
+            let phrases = Phrases::new(text.as_bytes(), &lexicon);
+            assert_eq!(phrases.names(Says::Dead), names, "{text}");
+            assert!(phrases.says(Says::Dead) && !phrases.tells(Says::Dead));
+        }
+        let told = Phrases::new(b"the account has been deactivated", &lexicon);
+        assert!(told.tells(Says::Dead) && !told.names(Says::Dead));
     }
 
     #[test]

@@ -91,6 +91,115 @@ fn an_error_inside_a_success_is_an_error() {
 }
 
 #[test]
+fn an_error_in_a_stream_is_found_behind_what_comes_first() {
+    let created = "data: {\"type\":\"response.created\",\"response\":{\"error\":null}}\n\n";
+    let failed = r#"data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"Please try again in 2s."}}}"#;
+    for (body, expected) in [
+        (format!("{created}{failed}\n\n"), (Class::Rate, Some(2_000))),
+        (
+            format!(": OPENROUTER PROCESSING\r\n\r\n{failed}"),
+            (Class::Rate, Some(2_000)),
+        ),
+        (
+            format!("id: 1\nretry: 3000\n{failed}\n\n"),
+            (Class::Rate, Some(2_000)),
+        ),
+        (
+            "data: {\"type\":\"error\",\ndata: \"error\":{\"type\":\"overloaded_error\"}}\n\n"
+                .to_owned(),
+            (Class::Overloaded, None),
+        ),
+        (
+            "event: error\ndata: it broke\n\n".to_owned(),
+            (Class::Unknown, None),
+        ),
+        (format!("{created}data: [DONE]\n\n"), (Class::Ok, None)),
+        (": error\n\ndata: {}\n\n".to_owned(), (Class::Ok, None)),
+    ] {
+        assert_eq!(kind("openai", 200, &[], &body), expected, "{body}");
+    }
+}
+
+#[test]
+fn what_a_message_quotes_says_nothing_against_the_code() {
+    let error =
+        |words: &str, message: &str| format!(r#"{{"error":{{{words}"message":"{message}"}}}}"#);
+    let class = |status, body: &str| meaning("openai", status, &[], body).class;
+    let fault = r#""type":"invalid_request_error","code":"invalid_value","#;
+    let request = r#""type":"invalid_request_error","#;
+    for (words, message) in [
+        (fault, "messages[3]: 'invalid_grant' is not a valid role"),
+        (fault, "'Your credit balance is too low' is not a role"),
+        (fault, "'account has been deactivated' is not a role"),
+        (
+            request,
+            "tool_result 'error: account_deactivated' must follow",
+        ),
+        (request, r#"role \"refresh_token_reused\" is not known"#),
+        (request, "unknown parameter: api_key_invalid"),
+    ] {
+        let body = error(words, message);
+        assert_eq!(class(400, &body), Class::RequestFault, "{body}");
+    }
+    let capacity = "the prompt says MODEL_CAPACITY_EXHAUSTED";
+    for words in [
+        r#""type":"server_error","#,
+        r#""code":500,"status":"INTERNAL","#,
+    ] {
+        let body = error(words, capacity);
+        assert_eq!(class(500, &body), Class::ServerError, "{body}");
+    }
+    let denied = error(
+        r#""type":"permission_error","#,
+        "see /cdn-cgi/challenge-platform/x",
+    );
+    assert_eq!(class(403, &denied), Class::Forbidden);
+}
+
+#[test]
+fn what_a_message_says_counts_where_the_code_leaves_it_open() {
+    for (status, body, class) in [
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the API."}}"#,
+            Class::Payment,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"This organization has been disabled."}}"#,
+            Class::AuthDead,
+        ),
+        (
+            401,
+            r#"{"error":{"message":"Deactivated.","type":"invalid_request_error","code":"account_deactivated"}}"#,
+            Class::AuthDead,
+        ),
+        (
+            401,
+            r#"{"error":{"type":"authentication_error","message":"refresh_token_reused: sign in again"}}"#,
+            Class::AuthDead,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"Not valid.","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+            Class::Auth,
+        ),
+        (
+            503,
+            r#"{"error":{"code":503,"status":"UNAVAILABLE","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}"#,
+            Class::Overloaded,
+        ),
+        (
+            403,
+            r#"{"error":{"message":"<html>Cloudflare</html>"}}"#,
+            Class::Challenge,
+        ),
+    ] {
+        assert_eq!(meaning("x", status, &[], body).class, class, "{body}");
+    }
+}
+
+#[test]
 fn what_the_caller_or_the_network_ended_is_not_the_accounts_fault() {
     let ended = |status, transport| {
         let answer = Answer {

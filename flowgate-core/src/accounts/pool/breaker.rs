@@ -30,8 +30,11 @@ pub(super) struct Breaker {
     probe: Timestamp,
     /// The count of failures, of the whole pool, when something failed here last.
     epoch: u64,
-    /// How many steps the backoff has grown.
+    /// How many steps the backoff after limits has grown.
     level: u8,
+    /// How many steps the backoff after failures of the server or the network has grown.
+    #[serde(default)]
+    failures: u8,
     /// Whether the next request is a probe.
     half: bool,
     /// Why.
@@ -41,7 +44,7 @@ pub(super) struct Breaker {
 impl Breaker {
     /// Whether there is nothing to remember.
     pub(super) fn is_clean(&self) -> bool {
-        self.level == 0 && !self.half && self.until == 0 && self.probe == 0
+        self.level == 0 && self.failures == 0 && !self.half && self.until == 0 && self.probe == 0
     }
 
     /// When the next request may go, if not now.
@@ -97,6 +100,7 @@ impl Breaker {
         }
         let was_open = self.half;
         self.level = self.level.saturating_sub(1);
+        self.failures = self.failures.saturating_sub(1);
         self.close();
         was_open
     }
@@ -106,6 +110,7 @@ impl Breaker {
         *self = Self {
             epoch: self.epoch,
             level: self.level,
+            failures: self.failures,
             ..Self::default()
         };
     }
@@ -113,6 +118,7 @@ impl Breaker {
     /// Closes it as another process did.
     pub(super) fn close_at(&mut self, level: u8) {
         self.level = level;
+        self.failures = self.failures.saturating_sub(1);
         self.close();
     }
 
@@ -136,7 +142,7 @@ impl Breaker {
         }
     }
 
-    /// How many steps the backoff has grown.
+    /// How many steps the backoff after limits has grown.
     pub(super) const fn level(&self) -> u8 {
         self.level
     }
@@ -149,14 +155,23 @@ impl Breaker {
         };
     }
 
-    /// How long to stay away after a failure for which nobody says how long.
-    pub(super) fn step(&self, backoff: Backoff) -> u64 {
+    /// How long to stay away after a limit for which nobody says how long.
+    pub(super) fn after_limit(&self, backoff: Backoff) -> u64 {
         backoff.after(self.level)
+    }
+
+    /// How long to stay away after a failure of the server or the network.
+    pub(super) fn after_failure(&self, backoff: Backoff) -> u64 {
+        backoff.after(self.failures)
     }
 
     /// A failure: open until `until` at least, and `epoch` failures happened so far.
     pub(super) fn fail(&mut self, now: Timestamp, failure: Failure, settings: &Settings) {
-        self.level = self.level.saturating_add(u8::from(failure.step));
+        let streak = match failure.reason.is_limit() {
+            true => &mut self.level,
+            false => &mut self.failures,
+        };
+        *streak = streak.saturating_add(u8::from(failure.step));
         if failure.until > self.until {
             self.until = failure.until;
             let long = failure.until - now.min(failure.until) > settings.canary_ms;
@@ -173,7 +188,8 @@ impl Breaker {
 pub(super) struct Failure {
     pub(super) until: Timestamp,
     pub(super) epoch: u64,
-    /// Whether the backoff grows.
+    /// Whether the backoff grows: that of its reason, since a server that fails says nothing about
+    /// limits.
     pub(super) step: bool,
     pub(super) reason: Class,
 }
@@ -217,6 +233,34 @@ mod tests {
         assert_eq!({ breaker.until }, 60_000);
         breaker.fail(10, open(90_000, 3), &settings);
         assert_eq!({ breaker.until }, 90_000);
+    }
+
+    #[test]
+    fn limits_and_failures_grow_apart() {
+        let settings = Settings::default();
+        let mut breaker = Breaker::default();
+        let fail = |breaker: &mut Breaker, reason| {
+            let failure = Failure {
+                step: true,
+                reason,
+                ..open(1, 1)
+            };
+            breaker.fail(0, failure, &settings);
+            (
+                breaker.after_limit(settings.backoff),
+                breaker.after_failure(settings.transient),
+            )
+        };
+        assert_eq!(fail(&mut breaker, Class::ServerError), (1_000, 2_000));
+        assert_eq!(fail(&mut breaker, Class::Rate), (2_000, 2_000));
+        assert_eq!(fail(&mut breaker, Class::Network), (2_000, 4_000));
+        for _ in 0..9 {
+            fail(&mut breaker, Class::Timeout);
+        }
+        assert_eq!(breaker.after_failure(settings.transient), 30_000);
+        assert_eq!(breaker.after_limit(settings.backoff), 2_000);
+        // It has a place of its own, and takes none.
+        assert_eq!(size_of::<Breaker>(), 36);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl ProviderBreaker {
         self.level > 0 || !self.seen.is_empty()
     }
 
-    /// It serves. Answers whether it is trusted again: each success takes back one step, so that what
+    /// It serves, or refuses what it has looked at. Answers whether it is trusted again: each success takes back one step, so that what
     /// waits does not come back all at once, and one that got through by luck is not taken for all.
     pub(super) fn close(&mut self) -> bool {
         if self.level > 1 {
@@ -196,6 +196,72 @@ mod tests {
         }
         let free: Vec<Permit> = (0..10).map(|_| permit(&mut pool, now)).collect();
         assert!(free.iter().all(|permit| !permit.is_probe()));
+    }
+
+    /// A provider that is open for the first time, and its probe.
+    fn probed() -> (Pool, Permit) {
+        let mut pool = pool();
+        let failed = [permit(&mut pool, 0), permit(&mut pool, 0)];
+        for failed in failed {
+            pool.report(0, failed, &Outcome::from(OVERLOADED));
+        }
+        let probe = permit(&mut pool, 600);
+        assert!(probe.is_probe());
+        (pool, probe)
+    }
+
+    fn refused(class: Class) -> Outcome<'static> {
+        Outcome::from(Classification {
+            class,
+            scope: class.usual_scope(),
+            action: class.usual_action(),
+            cooldown_ms: None,
+        })
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_was_answered() {
+        for class in [
+            Class::RequestFault,
+            Class::Windowless,
+            Class::Rate,
+            Class::Auth,
+            Class::AuthDead,
+            Class::Forbidden,
+            Class::NotFound,
+        ] {
+            let (mut pool, probe) = probed();
+            pool.report(610, probe, &refused(class));
+            assert!(!permit(&mut pool, 611).is_probe(), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_nobody_answered_says_nothing() {
+        for class in [
+            Class::ServerError,
+            Class::Timeout,
+            Class::Network,
+            Class::Challenge,
+            Class::ClientCancelled,
+            Class::Unknown,
+        ] {
+            let (mut pool, probe) = probed();
+            pool.report(610, probe, &refused(class));
+            assert!(permit(&mut pool, 611).is_probe(), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_refusal_says_nothing_about_now() {
+        let mut pool = pool();
+        let old = permit(&mut pool, 0);
+        let failed = [permit(&mut pool, 0), permit(&mut pool, 0)];
+        for failed in failed {
+            pool.report(0, failed, &Outcome::from(OVERLOADED));
+        }
+        pool.report(10, old, &refused(Class::RequestFault));
+        assert_eq!(waits(&mut pool, 20), Why::Provider);
     }
 
     #[test]

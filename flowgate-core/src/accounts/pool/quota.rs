@@ -89,7 +89,9 @@ impl Pool {
         if until <= breaker.until {
             return false;
         }
-        breaker.fail(now, failure, &settings);
+        // What another process saw fail after its rest continues the streak here.
+        let step = class.is_failure() && breaker.until <= now;
+        breaker.fail(now, Failure { step, ..failure }, &settings);
         self.epoch += 1;
         match model {
             0 => self.look(index, now),

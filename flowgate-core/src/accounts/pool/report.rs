@@ -10,7 +10,6 @@ use super::event::EventKind;
 use super::names::mix;
 use super::peers::{Subject, subject_of};
 use super::permits::{Permit, Underway};
-use super::settings::Backoff;
 use crate::Timestamp;
 
 /// How a request ended.
@@ -253,6 +252,10 @@ impl Pool {
             Class::AuthDead => self.kill(underway.slot, now),
             _ => self.failed(underway, answer, verdict, now),
         }
+        if underway.provider_probe && !underway.accepted && answer.class.is_refusal() {
+            let provider = self.accounts[underway.slot.index as usize].provider;
+            self.served_provider(provider, now);
+        }
     }
 
     /// A request was served: what was open because of older failures closes.
@@ -418,17 +421,22 @@ impl Pool {
     /// How long to stay away, and whether that is a guess that grows.
     fn wait_after(&self, answer: Classification, breaker: super::breaker::Breaker) -> (u64, bool) {
         let settings = &self.settings;
-        let guess = |backoff: Backoff| match answer.cooldown_ms {
+        let guess = |wait: u64| match answer.cooldown_ms {
             Some(stated) => (stated, false),
-            None => (breaker.step(backoff), true),
+            None => (wait, true),
         };
         match answer.class {
-            class if class.is_limit() => guess(settings.backoff),
+            class if class.is_limit() => guess(breaker.after_limit(settings.backoff)),
             Class::Auth => (settings.auth_ms, false),
             Class::Payment | Class::Forbidden => (settings.payment_ms, false),
             Class::ModelUnsupported | Class::NotFound => (settings.model_ms, false),
             Class::Challenge => (settings.challenge_ms, false),
-            _ => guess(settings.transient),
+            // The next one may hear that it is over: the provider's breaker grows, not this.
+            Class::Overloaded => {
+                let wait = answer.cooldown_ms;
+                (wait.unwrap_or(settings.transient.initial_ms), false)
+            }
+            _ => guess(breaker.after_failure(settings.transient)),
         }
     }
 

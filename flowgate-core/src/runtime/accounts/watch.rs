@@ -3,18 +3,18 @@
 use serde::Deserialize;
 
 use crate::Timestamp;
-use crate::accounts::{Answer, Class, Classification, Rules, SCANNED, classify};
+use crate::accounts::{Answer, Class, Classification, Rules, SCANNED, classify, sse};
 
 /// Looks at a body without holding it up.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     streams: bool,
-    /// The event that is coming in, or the start of the whole body.
+    /// The event that is coming in, or the whole body: as much of its start as is looked at.
     held: Vec<u8>,
     /// The line that is coming in has something in it.
     in_line: bool,
-    /// The event is too long to be of interest.
-    skips: bool,
+    /// A carriage return ended the last line: a line feed that follows belongs to it.
+    after_return: bool,
     input: u64,
     output: u64,
     total: u64,
@@ -41,45 +41,48 @@ impl Watch {
 
     /// A part of the body.
     pub(super) fn see(&mut self, mut part: &[u8], about: About<'_>) {
-        while self.streams {
-            // An event ends with an empty line, which two parts may share.
-            let Some(end) = part.iter().position(|b| *b == b'\n') else {
+        while self.streams && !part.is_empty() {
+            if std::mem::take(&mut self.after_return) {
+                part = part.strip_prefix(b"\n").unwrap_or(part);
+            }
+            let Some(end) = memchr::memchr2(b'\r', b'\n', part) else {
                 break;
             };
-            let (line, rest) = part.split_at(end + 1);
-            let empty = !self.in_line && line.trim_ascii().is_empty();
+            let line = &part[..end];
             self.hold(line);
-            if empty {
-                self.event(about);
+            self.hold(b"\n");
+            // An event ends with an empty line, which two parts may share.
+            if line.is_empty() && !self.in_line {
+                self.read(about);
             }
             self.in_line = false;
-            part = rest;
+            self.after_return = part[end] == b'\r';
+            part = &part[end + 1..];
         }
-        self.in_line |= !part.trim_ascii().is_empty();
+        self.in_line |= !part.is_empty();
         self.hold(part);
     }
 
     fn hold(&mut self, part: &[u8]) {
         let room = SCANNED.saturating_sub(self.held.len());
-        self.skips |= part.len() > room;
         self.held.extend_from_slice(&part[..part.len().min(room)]);
     }
 
-    fn event(&mut self, about: About<'_>) {
-        let held = std::mem::take(&mut self.held);
-        if !std::mem::take(&mut self.skips) {
-            let data = held
-                .split(|b| *b == b'\n')
-                .find_map(|line| line.strip_prefix(b"data:"));
-            if let Some(data) = data {
-                self.read(data.trim_ascii(), about);
-            }
+    /// An event is complete, or the body.
+    fn read(&mut self, about: About<'_>) {
+        let mut held = std::mem::take(&mut self.held);
+        let mut events = sse::events(&held).peekable();
+        if events.peek().is_none() {
+            self.count(&held);
         }
+        events.for_each(|event| self.count(&event.data));
+        self.judge(&held, about);
+        held.clear();
         self.held = held;
-        self.held.clear();
     }
 
-    fn read(&mut self, document: &[u8], about: About<'_>) {
+    /// Counts the tokens that a document mentions.
+    fn count(&mut self, document: &[u8]) {
         if memchr::memmem::find(document, b"\"usage\"").is_some()
             && let Ok(said) = serde_json::from_slice::<Said>(document)
         {
@@ -89,11 +92,14 @@ impl Watch {
                 self.total = self.total.max(usage.total_tokens.unwrap_or(0));
             }
         }
+    }
+
+    fn judge(&mut self, body: &[u8], about: About<'_>) {
         if self.error.is_none() {
             let answer = Answer {
                 provider: about.provider,
                 status: Some(200),
-                body: document,
+                body,
                 ..Answer::default()
             };
             let meaning = classify(&answer, about.now, about.rules);
@@ -103,12 +109,7 @@ impl Watch {
 
     /// The body is complete: the error in it, if there is one, and how many tokens it took.
     pub(super) fn end(mut self, about: About<'_>) -> (Option<Classification>, Option<u32>) {
-        if self.streams {
-            self.event(about);
-        } else if !self.skips {
-            let held = std::mem::take(&mut self.held);
-            self.read(&held, about);
-        }
+        self.read(about);
         let tokens = self.total.max(self.input + self.output);
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         (self.error, (tokens > 0).then_some(tokens))
@@ -248,6 +249,39 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_seen_however_the_stream_is_written() {
+        let failed = r#"data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded"}}}"#;
+        for body in [
+            format!(
+                "data: {{\"type\":\"response.created\",\"response\":{{\"error\":null}}}}\n\n{failed}\n\n"
+            ),
+            format!(": PROCESSING\n\n{failed}\n\n"),
+            format!(": error\rid: 7\rretry: 3\r{failed}\r\r"),
+            "data: {\"error\":\r\ndata: {\"type\":\"rate_limit_error\"}}\r\n\r\n".to_owned(),
+            format!("\u{feff}{failed}"),
+        ] {
+            for streams in [true, false] {
+                assert_eq!(
+                    watch(streams, &[body.as_bytes()]).0,
+                    Some(Class::Rate),
+                    "{body}"
+                );
+            }
+            let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+            assert_eq!(watch(true, &bytes).0, Some(Class::Rate), "{body}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_event_the_start_is_looked_at() {
+        let failed = format!(
+            r#"data: {{"type":"response.failed","response":{{"error":{{"code":"server_is_overloaded"}},"instructions":"{}"}}}}"#,
+            "x".repeat(SCANNED)
+        );
+        assert_eq!(watch(true, &[failed.as_bytes()]).0, Some(Class::Overloaded));
+    }
+
+    #[test]
     fn what_is_too_long_is_passed_over() {
         let long = format!("data: {{\"text\":\"{}\"}}\n\n", "x".repeat(SCANNED));
         assert_eq!(
@@ -257,14 +291,46 @@ mod tests {
         assert_eq!(watch(false, &[long.as_bytes()]), (None, None));
     }
 
+    /// Lines of streams, in any order, with ends of any kind.
+    fn stream() -> impl Strategy<Value = String> {
+        let lines = vec![
+            CLAUDE,
+            "\u{feff}",
+            ": comment",
+            "event: error",
+            "data: {\"error\":null}",
+            "data: {\"error\":",
+            "data: {\"type\":\"overloaded_error\"}}",
+            "data: {\"usage\":{\"total_tokens\":9}}",
+            "retry: 1",
+            " ",
+            "",
+        ];
+        let ends = vec!["\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n"];
+        let line = (
+            proptest::sample::select(lines),
+            proptest::sample::select(ends),
+        );
+        proptest::collection::vec(line, 0..8).prop_map(|lines| {
+            lines
+                .iter()
+                .map(|(line, end)| [*line, *end].concat())
+                .collect()
+        })
+    }
+
     proptest! {
         #[test]
-        fn it_does_not_matter_where_a_stream_is_cut(cuts in proptest::collection::vec(0..CLAUDE.len(), 0..6)) {
-            let mut cuts = cuts;
-            cuts.extend([0, CLAUDE.len()]);
+        fn it_does_not_matter_where_a_stream_is_cut(
+            stream in stream(),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..6),
+        ) {
+            let bytes = stream.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();
-            let parts: Vec<&[u8]> = cuts.windows(2).map(|cut| &CLAUDE.as_bytes()[cut[0]..cut[1]]).collect();
-            prop_assert_eq!(watch(true, &parts), (None, Some(40)));
+            let parts: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(watch(true, &parts), watch(true, &[bytes]));
         }
     }
 }
