@@ -57,14 +57,6 @@ impl Class {
         matches!(self, Self::Rate | Self::Quota | Self::Concurrency)
     }
 
-    /// Whether the server or the way to it failed, as it may again.
-    pub(super) const fn is_failure(self) -> bool {
-        matches!(
-            self,
-            Self::Timeout | Self::ServerError | Self::Network | Self::Unknown
-        )
-    }
-
     /// Whether the provider looked at the request and refused it: then it works.
     pub(super) const fn is_refusal(self) -> bool {
         match self {

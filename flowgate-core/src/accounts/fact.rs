@@ -37,6 +37,8 @@ pub struct Fact {
     pub class: Option<Class>,
     /// How many steps its backoff has grown.
     pub level: u8,
+    /// How many steps its backoff after failures of the server or the network has grown.
+    pub failures: u8,
     /// How far a credential is usable.
     pub lifecycle: Lifecycle,
     /// When something failed last: a success of a request that was admitted before is no news.
@@ -91,6 +93,7 @@ impl Fact {
             until: longer.until,
             class: longer.class,
             level: newer.level.max(older.level),
+            failures: newer.failures.max(older.failures),
             lifecycle: newer.worse(older),
             failed_at: newer.failed_at.max(older.failed_at),
         }
@@ -108,16 +111,17 @@ impl Fact {
         }
     }
 
-    /// The fact as a text of six numbers.
+    /// The fact as a text of seven numbers.
     pub fn encode(self) -> String {
         format!(
-            "{}:{}:{}:{}:{}:{}",
+            "{}:{}:{}:{}:{}:{}:{}",
             self.epoch.min(LATEST),
             self.until.min(LATEST),
             class_number(self.class),
             self.level,
             lifecycle_number(self.lifecycle),
             self.failed_at.min(LATEST),
+            self.failures,
         )
     }
 
@@ -130,6 +134,7 @@ impl Fact {
         let mut next = || numbers.next().flatten();
         let (epoch, until, class) = (next()?, next()?, next()?);
         let (level, lifecycle, failed_at) = (next()?, next()?, next()?);
+        let failures = next()?;
         let latest = epoch.max(until).max(failed_at);
         if numbers.next().is_some() || latest > LATEST {
             return None;
@@ -149,6 +154,7 @@ impl Fact {
             until,
             class,
             level: u8::try_from(level).ok()?,
+            failures: u8::try_from(failures).ok()?,
             lifecycle,
             failed_at,
         })
@@ -205,12 +211,14 @@ mod tests {
             Lifecycle::NeedsRefresh,
             Lifecycle::Dead,
         ]);
-        (0..4_u64, 0..4_u64, class, 0..3_u8, lifecycle, 0..3_u64).prop_map(
-            |(epoch, until, class, level, lifecycle, failed_at)| Fact {
+        let steps = (0..3_u8, 0..3_u8);
+        (0..4_u64, 0..4_u64, class, steps, lifecycle, 0..3_u64).prop_map(
+            |(epoch, until, class, (level, failures), lifecycle, failed_at)| Fact {
                 epoch,
                 until,
                 class,
                 level,
+                failures,
                 lifecycle,
                 failed_at,
             },
@@ -260,12 +268,14 @@ mod tests {
         for damaged in [
             "",
             "1",
-            "1:2:3:4:5:6",
-            "1:2:99:0:0:0",
-            "1:2:0:256:0:0",
-            "-1:2:0:0:0:0",
-            "1:2:0:0:0:0:0",
-            "1e3:2:0:0:0:0",
+            "1:2:3:4:5:6:7",
+            "1:2:99:0:0:0:0",
+            "1:2:0:256:0:0:0",
+            "1:2:0:0:0:0:256",
+            "-1:2:0:0:0:0:0",
+            "1:2:0:0:0:0",
+            "1:2:0:0:0:0:0:0",
+            "1e3:2:0:0:0:0:0",
         ] {
             assert_eq!(Fact::decode(damaged), None, "{damaged}");
         }

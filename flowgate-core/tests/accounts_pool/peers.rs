@@ -203,7 +203,7 @@ proptest! {
                 _ => Subject::Provider(0),
             };
             let lifecycle = [Lifecycle::Active, Lifecycle::NeedsRefresh, Lifecycle::Dead][lifecycle as usize];
-            let fact = Fact { epoch, until, class: Some(Class::Overloaded), level, lifecycle, failed_at };
+            let fact = Fact { epoch, until, class: Some(Class::Overloaded), level, failures: level / 2, lifecycle, failed_at };
             pool.learn(BEGIN, subject, fact);
             pool.learn(BEGIN, subject, fact);
         }

@@ -116,15 +116,15 @@ impl Breaker {
     }
 
     /// Closes it as another process did.
-    pub(super) fn close_at(&mut self, level: u8) {
-        self.level = level;
-        self.failures = self.failures.saturating_sub(1);
+    pub(super) fn close_at(&mut self, level: u8, failures: u8) {
+        (self.level, self.failures) = (level, failures);
         self.close();
     }
 
-    /// Another process has seen its backoff grow so far.
-    pub(super) fn learn(&mut self, level: u8) {
+    /// Another process has seen its backoffs grow so far.
+    pub(super) fn learn(&mut self, level: u8, failures: u8) {
         self.level = self.level.max(level);
+        self.failures = self.failures.max(failures);
     }
 
     /// Another process saw it fail, which outdates what was admitted here before.
@@ -145,6 +145,16 @@ impl Breaker {
     /// How many steps the backoff after limits has grown.
     pub(super) const fn level(&self) -> u8 {
         self.level
+    }
+
+    /// Whether a backoff is shorter than it was.
+    pub(super) const fn is_calmer_than(&self, before: Self) -> bool {
+        self.level < before.level || self.failures < before.failures
+    }
+
+    /// How many steps the backoff after failures has grown.
+    pub(super) const fn failures(&self) -> u8 {
+        self.failures
     }
 
     /// Closes it for good: what was admitted before does not count any more.

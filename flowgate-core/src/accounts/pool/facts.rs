@@ -68,6 +68,7 @@ impl Pool {
             until: breaker.until,
             class: breaker.reason.filter(|_| breaker.until > 0),
             level: breaker.level(),
+            failures: breaker.failures(),
             lifecycle: Lifecycle::Active,
             failed_at,
         };
@@ -96,6 +97,7 @@ impl Pool {
                     until: breaker.until(),
                     class: (breaker.until() > 0).then_some(Class::Overloaded),
                     level: breaker.level(),
+                    failures: 0,
                     lifecycle: Lifecycle::Active,
                     failed_at,
                 })
@@ -209,7 +211,7 @@ impl Pool {
             }
         }
         if let Some(breaker) = self.breaker_mut(index, model) {
-            breaker.learn(fact.level);
+            breaker.learn(fact.level, fact.failures);
         }
         self.look_at_subject(subject_of(slot, model), now);
     }
@@ -221,7 +223,7 @@ impl Pool {
             return;
         };
         let was_open = breaker.until > now && fact.until <= now;
-        breaker.close_at(fact.level);
+        breaker.close_at(fact.level, fact.failures);
         let clean = breaker.is_clean();
         if model == 0 {
             self.accounts[index as usize].ramp_from = now.max(1);

@@ -89,9 +89,7 @@ impl Pool {
         if until <= breaker.until {
             return false;
         }
-        // What another process saw fail after its rest continues the streak here.
-        let step = class.is_failure() && breaker.until <= now;
-        breaker.fail(now, Failure { step, ..failure }, &settings);
+        breaker.fail(now, failure, &settings);
         self.epoch += 1;
         match model {
             0 => self.look(index, now),

@@ -267,9 +267,9 @@ impl Pool {
         let stale = account.breaker.outdates(underway.epoch);
         let provider = account.provider;
         if !account.breaker.is_clean() {
-            let level = account.breaker.level();
+            let before = account.breaker;
             let recovered = account.breaker.succeed(underway.epoch);
-            let calmer = account.breaker.level() < level;
+            let calmer = account.breaker.is_calmer_than(before);
             if recovered {
                 account.ramp_from = now.max(1);
             }
@@ -311,9 +311,9 @@ impl Pool {
         let Some(state) = self.model_state_mut(index, model) else {
             return;
         };
-        let level = state.breaker.level();
+        let before = state.breaker;
         let recovered = state.breaker.succeed(underway.epoch);
-        let calmer = state.breaker.level() < level;
+        let calmer = state.breaker.is_calmer_than(before);
         if state.breaker.is_clean() {
             self.drop_state(index, model);
         }

@@ -8,7 +8,7 @@ local function read(text)
     if number == '' or #number > 16 then return nil end
     fact[#fact + 1] = tonumber(number)
   end
-  if #fact ~= 6 or not string.match(text, '^[%d:]+$') then return nil end
+  if #fact ~= 7 or not string.match(text, '^[%d:]+$') then return nil end
   return fact
 end
 
@@ -16,11 +16,12 @@ local function join(a, b)
   if a[1] ~= b[1] then return a[1] > b[1] and a or b end
   local longer = a
   if b[2] > a[2] or (b[2] == a[2] and b[3] > a[3]) then longer = b end
-  return { a[1], longer[2], longer[3], math.max(a[4], b[4]), math.max(a[5], b[5]), math.max(a[6], b[6]) }
+  return { a[1], longer[2], longer[3], math.max(a[4], b[4]), math.max(a[5], b[5]), math.max(a[6], b[6]),
+    math.max(a[7], b[7]) }
 end
 
 local function write(fact)
-  return string.format('%.0f:%.0f:%.0f:%.0f:%.0f:%.0f', fact[1], fact[2], fact[3], fact[4], fact[5], fact[6])
+  return string.format('%.0f:%.0f:%.0f:%.0f:%.0f:%.0f:%.0f', unpack(fact))
 end
 
 local time = redis.call('TIME')

@@ -24,7 +24,7 @@ end
 local function rests(subject)
   local fact = redis.call('HGET', KEYS[4], subject)
   if not fact then return 0, false, '0' end
-  local epoch, till, failed = string.match(fact, '^(%d+):(%d+):%d+:%d+:%d+:(%d+)$')
+  local epoch, till, failed = string.match(fact, '^(%d+):(%d+):%d+:%d+:%d+:(%d+):%d+$')
   till = tonumber(till) or 0
   return till, till > 0, epoch or '0', tonumber(failed) or 0
 end
