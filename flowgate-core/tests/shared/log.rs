@@ -7,6 +7,8 @@ use flowgate_core::accounts::{
 
 /// When every log begins.
 pub(crate) const BEGIN: u64 = 1_800_000_000_000;
+/// How long an answer of the others is waited for, in milliseconds.
+const SOON: u64 = 20;
 pub(crate) const ACCOUNTS: usize = 4;
 pub(crate) const MODELS: [&str; 2] = ["sonnet", "opus"];
 
@@ -169,6 +171,10 @@ impl Player {
                 format!("use, probe: {probe}")
             }
             Pick::Wait { .. } if pool.has_asks() => return None,
+            // So long a pool waits that asks who may probe.
+            Pick::Wait { until, why } if until <= self.now + SOON => {
+                format!("wait a moment {why:?}")
+            }
             Pick::Wait { until, why } => format!("wait {} {why:?}", until - BEGIN),
             Pick::None { why } => format!("none {why:?}"),
         })
@@ -218,7 +224,7 @@ pub(crate) fn standing(pool: &mut Pool, now: u64) -> Vec<String> {
         ) {
             let rests = candidate.standing == Standing::Waiting;
             // Who may probe once it has asked could serve.
-            let until = candidate.until.filter(|until| rests && *until > now + 20);
+            let until = candidate.until.filter(|until| rests && *until > now + SOON);
             let until = until.map(|until| until - BEGIN);
             lines.push(format!(
                 "{name} {} {until:?} {:?}",

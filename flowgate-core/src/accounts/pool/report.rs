@@ -106,7 +106,8 @@ impl Pool {
         verdict.slot = Some(underway.slot);
         let index = underway.slot.index;
         self.leave_account(index, now);
-        if answer.class != Class::Ok || !underway.accepted {
+        // At the headers, what it was the probe of was given back; another may have it by now.
+        if !underway.accepted {
             self.release_probes(&underway, now);
         }
         if let Some(quota) = outcome.quota {
@@ -184,7 +185,9 @@ impl Pool {
             return;
         }
         self.leave_account(underway.slot.index, now);
-        self.release_probes(&underway, now);
+        if !underway.accepted {
+            self.release_probes(&underway, now);
+        }
         let slot = underway.slot;
         self.events
             .add(now, EventKind::PermitLost { slot, permit: id });
