@@ -8,11 +8,12 @@
 crash      `kill -9` of the child until the first instruction of the next one, without backoff
 command    the restart command, until the first instruction of the next one
 start_100  the start command, until the first instruction of the last of 100 children
-stop_100   the stop command, until the last of them is gone
+stop_100   the stop command, until the last of them is gone (gone), and until it returns (command)
 idle       memory of the supervisor (RSS) and of what else it runs (PSS), and how often it wakes up
-flood      a gigabyte of lines through the log, as the child sees it
+flood      a gigabyte of lines through the log, as the child sees it, and the memory of the supervisor
 
-A child writes its number to a file as its first act, and that is watched for.
+A child writes its number to a file as its first act, and that is watched for. What the children
+themselves take is in every number: `floor` starts them without any supervisor.
 """
 
 import argparse
@@ -24,11 +25,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 # A child that costs nothing to start: the shell is there everywhere.
-CHILD = 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 100000'
+CHILD = 'echo $$ > "$0"; exec sleep 100000'
 FLOOD = "yes 'a line of a hundred and twenty bytes, as programs write them all day long, with numbers such as 1234567890 in them.' | head -c 1073741824; touch \"$0\"; exec sleep 100000"
 
 
@@ -39,8 +41,9 @@ def born(mark, old=None, limit=60):
     end = time.monotonic() + limit
     while time.monotonic() < end:
         try:
-            pid = int(Path(mark).read_text())
-            if pid != old:
+            text = Path(mark).read_text()
+            # It is there before all of it is.
+            if text.endswith("\n") and (pid := int(text)) != old:
                 return time.time(), pid
         except (FileNotFoundError, ValueError):
             pass
@@ -224,7 +227,8 @@ def measure(kind, options):
             one.restart("one")
             began, pid = born(mark, pid)
             command.append(began - before)
-        time.sleep(3)
+        # Until nothing is expected any more: after ten seconds a failure is forgotten.
+        time.sleep(15)
         seen = wakeups([one.pid(), *one.others()])
         time.sleep(10)
         result["crash"], result["command"] = spread(crash), spread(command)
@@ -250,27 +254,63 @@ def measure(kind, options):
             "other_pss_mb": round(sum(memory(pid, "Pss") for pid in others) / max(len(others), 1), 3),
         }
         before = time.monotonic()
-        many.stop()
+        stopping = threading.Thread(target=many.stop)
+        stopping.start()
         gone([pid for _, pid in found])
-        result["stop_100_ms"] = round((time.monotonic() - before) * 1000, 1)
+        result["stop_100_gone_ms"] = round((time.monotonic() - before) * 1000, 1)
+        stopping.join()
+        result["stop_100_command_ms"] = round((time.monotonic() - before) * 1000, 1)
         many.end()
     with tempfile.TemporaryDirectory() as root:
         flood, mark = kind(root, options.flowgate), f"{root}/flood"
         before = time.time()
         flood.start([("flood", FLOOD, mark)])
         end = time.monotonic() + 300
-        peak = 0.0
+        seen = []
         while not os.path.exists(mark) and time.monotonic() < end:
             time.sleep(0.02)
             try:
-                peak = max(peak, memory(flood.pid(), "VmRSS", "status"))
+                seen.append(memory(flood.pid(), "VmRSS", "status"))
             except (OSError, ValueError):
                 pass
         result["flood"] = {"mb_per_s": round(1024 / (os.stat(mark).st_mtime - before)),
-                           "peak_rss_mb": round(peak, 1)}
+                           # To start takes memory, too, for a moment.
+                           "peak_rss_mb": round(max(seen[len(seen) // 2:], default=0.0), 1)}
         flood.stop()
         flood.end()
     return result
+
+
+def floor(options):
+    """What the children take by themselves, started by this script."""
+    def start(mark):
+        return subprocess.Popen(["sh", "-c", CHILD, mark])
+
+    one = []
+    with tempfile.TemporaryDirectory() as root:
+        for number in range(options.runs):
+            before = time.time()
+            child = start(f"{root}/{number}")
+            one.append(born(f"{root}/{number}")[0] - before)
+            child.kill()
+            child.wait()
+    with tempfile.TemporaryDirectory() as root:
+        marks = [f"{root}/m{n}" for n in range(100)]
+        before = time.time()
+        children = [start(mark) for mark in marks]
+        hundred = max(born(mark)[0] for mark in marks) - before
+        for child in children:
+            child.kill()
+            child.wait()
+    with tempfile.TemporaryDirectory() as root, open(f"{root}/log", "wb") as log:
+        before = time.time()
+        child = subprocess.Popen(["sh", "-c", FLOOD, f"{root}/flood"], stdout=log)
+        while not os.path.exists(f"{root}/flood"):
+            time.sleep(0.02)
+        flood = 1024 / (os.stat(f"{root}/flood").st_mtime - before)
+        child.kill()
+        child.wait()
+    return {"start": spread(one), "start_100_ms": round(hundred * 1000, 1), "flood_mb_per_s": round(flood)}
 
 
 def main():
@@ -279,6 +319,8 @@ def main():
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--only")
     options = parser.parse_args()
+    if options.only in (None, "floor"):
+        print(json.dumps({"floor": floor(options)}), flush=True)
     for kind in (FlowGate, Supervisord, Pm2):
         program = options.flowgate if kind is FlowGate else kind.name
         if options.only not in (None, kind.name) or not shutil.which(program):

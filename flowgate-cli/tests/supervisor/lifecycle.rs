@@ -28,6 +28,7 @@ async fn a_service_that_crashes_is_back_at_once() {
     spec.restart.initial = Duration::ZERO;
     spec.restart.max_restarts = 100;
     let mut rig = Rig::up([spec]).await;
+    let shim = parent(rig.pid("web").await);
     let mut times = Vec::new();
     for _ in 0..20 {
         let pid = rig.pid("web").await;
@@ -45,5 +46,13 @@ async fn a_service_that_crashes_is_back_at_once() {
     );
     crate::rig::assert_within(times[10], Duration::from_millis(5));
     assert_eq!(rig.status("web").await.service.restarts, 20);
+    assert_eq!(parent(rig.pid("web").await), shim, "none was made anew");
     rig.down().await;
+}
+
+/// The number of the process that started this one: field 4 of proc_pid_stat(5).
+fn parent(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(1).unwrap().parse().unwrap()
 }

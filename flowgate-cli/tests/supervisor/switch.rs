@@ -1,6 +1,6 @@
 //! A new process takes over from the old one, and nobody who asks notices.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,20 +65,22 @@ impl Request {
 /// came, and how many did not.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
     failed: Arc<Mutex<Vec<String>>>,
-    threads: Vec<std::thread::JoinHandle<usize>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Load {
     pub(crate) fn start(port: u16, requests: [Request; 3]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::<AtomicUsize>::default();
         let failed = Arc::new(Mutex::new(Vec::new()));
         let threads = requests.map(|request| {
             let (stop, failed) = (Arc::clone(&stop), Arc::clone(&failed));
+            let asked = Arc::clone(&asked);
             std::thread::spawn(move || {
-                let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    count += 1;
+                    asked.fetch_add(1, Ordering::Relaxed);
                     if let Err(why) = request.send(port) {
                         let why =
                             format!("{:?} {}: {why}", std::time::Instant::now(), request.path);
@@ -86,11 +88,11 @@ impl Load {
                     }
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                count
             })
         });
         Self {
             stop,
+            asked,
             failed,
             threads: threads.into(),
         }
@@ -99,9 +101,17 @@ impl Load {
     /// How many were asked, and what went wrong.
     pub(crate) fn end(self) -> (usize, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
-        let asked: usize = self.threads.into_iter().map(|t| t.join().unwrap()).sum();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
         let failed = self.failed.lock().unwrap().clone();
-        (asked, failed)
+        (self.asked.load(Ordering::Relaxed), failed)
+    }
+
+    /// Waits until so many were asked.
+    async fn has_asked(&self, many: usize) {
+        let what = format!("{many} requests");
+        crate::rig::until(&what, || self.asked.load(Ordering::Relaxed) >= many).await;
     }
 }
 
@@ -133,13 +143,14 @@ async fn switched_under_load(port: u16, spec: ServiceSpec) {
             .await;
         rig.settled().await;
     }
+    // Where there is little time for it, they come slowly.
+    load.has_asked(100).await;
     let (asked, failed) = tokio::task::spawn_blocking(|| load.end()).await.unwrap();
     assert!(
         failed.is_empty(),
         "{} of {asked}: {failed:#?}",
         failed.len()
     );
-    assert!(asked > 100, "{asked}");
     assert!(ask(port).await.unwrap().contains("\r\n\r\n4 "));
     rig.down().await;
     assert!(ask(port).await.is_err());

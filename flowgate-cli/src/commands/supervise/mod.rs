@@ -7,12 +7,12 @@ mod up;
 mod view;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flowgate_core::config::Config;
 use flowgate_core::health::Supervised;
 use flowgate_core::runtime;
-use flowgate_core::runtime::process::{ControlError, Request, ask};
+use flowgate_core::runtime::process::{ControlError, Request, ask, follow};
 use serde_json::{Value, json};
 
 pub(crate) use self::up::{Up, up};
@@ -125,17 +125,11 @@ pub(crate) fn apply(file: &Path, dry_run: bool, output: &mut Output) -> Result {
 pub(crate) fn down(file: &Path, force: bool, output: &mut Output) -> Result {
     let (_, dir) = place(file)?;
     let ended = block_on(async {
+        // It ends when the supervisor does.
+        let mut told = follow(&dir, PROMPT).await?;
         ask(&dir, &Request::Shutdown { force }, PROMPT).await?;
-        let began = Instant::now();
-        while began.elapsed() < PATIENT {
-            match ask(&dir, &Request::Status, PROMPT).await {
-                Ok(_) | Err(ControlError::Refused(_)) => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                Err(_) => return Ok(true),
-            }
-        }
-        Ok(false)
+        let all = async { while let Ok(Some(_)) = told.next().await {} };
+        Ok(tokio::time::timeout(PATIENT, all).await.is_ok())
     })?;
     match ended {
         Ok(true) if output.is_json() => output.json(&json!({ "running": false }))?,

@@ -88,7 +88,8 @@ impl Forwarder {
         process: SocketAddr,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = before.iter().find(|lane| lane.process == process)?;
+        // A port may have been that of an older one, too.
+        let lane = before.iter().rfind(|lane| lane.process == process)?;
         let lane = Arc::clone(lane);
         Some(async move { lane.at_rest().await })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::held::Held;
 use super::dir::RuntimeDir;
@@ -28,6 +28,9 @@ use crate::supervise::{
 
 /// How many events somebody who reads slowly may be behind before some are skipped.
 pub(super) const EVENTS_KEPT: usize = 1024;
+
+/// How long the end waits for those who look after processes.
+const LETTING_GO: Duration = Duration::from_millis(200);
 
 /// What is asked of the driver.
 #[derive(Debug)]
@@ -129,6 +132,18 @@ impl Driver {
                 () = tick => self.step(Event::Tick),
             }
         }
+        self.let_go(notes).await;
+    }
+
+    /// Everybody who looks after a process still has to let go of its shim. The nursery ends with the
+    /// last of those, and is waited for when it is dropped: in vain if that came first.
+    async fn let_go(self, mut notes: mpsc::UnboundedReceiver<Note>) {
+        let nursery = Arc::clone(&self.nursery);
+        drop(self);
+        let all = async { while notes.recv().await.is_some() {} };
+        // What does not end is a hook that hangs, and holds no shim.
+        let _ = timeout(LETTING_GO, all).await;
+        drop(nursery);
     }
 
     fn ask(&mut self, ask: Ask) {
