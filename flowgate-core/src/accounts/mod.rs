@@ -50,6 +50,7 @@
 
 mod class;
 mod classify;
+mod date;
 mod fact;
 mod headers;
 mod moment;

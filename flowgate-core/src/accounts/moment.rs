@@ -1,8 +1,7 @@
 //! The many ways in which providers write "later": seconds, milliseconds, epochs, Go durations,
 //! words, HTTP dates and RFC 3339.
 
-use std::time::UNIX_EPOCH;
-
+use super::date::date;
 use crate::Timestamp;
 
 /// No wait is longer: who says otherwise is wrong, or hostile.
@@ -11,7 +10,13 @@ pub(super) const LONGEST_WAIT_MS: u64 = 32 * 24 * 60 * 60 * 1000;
 /// Numbers above this are epochs in milliseconds: in seconds it would be the year 5138.
 const EPOCH_MS_FROM: f64 = 1e11;
 
-const UNITS: [(&[&str], f64); 5] = [
+const UNITS: [(&[&str], f64); 7] = [
+    (&["ns", "nanosecond", "nanoseconds"], 1e-6),
+    // With the micro sign and with the Greek letter.
+    (
+        &["us", "\u{b5}s", "\u{3bc}s", "microsecond", "microseconds"],
+        1e-3,
+    ),
     (&["ms", "millisecond", "milliseconds"], 1.0),
     (&["s", "sec", "secs", "second", "seconds"], 1e3),
     (&["m", "min", "mins", "minute", "minutes"], 60e3),
@@ -73,7 +78,8 @@ fn component(text: &str) -> Option<(f64, &str)> {
     };
     let rest = if fraction.is_empty() { rest } else { after };
     let rest = rest.trim_ascii_start();
-    let (unit, rest) = split_while(rest, |b| b.is_ascii_alphabetic());
+    let micro = rest.starts_with(['\u{b5}', '\u{3bc}']);
+    let (unit, rest) = split_while(rest, |b| b.is_ascii_alphabetic() || micro && !b.is_ascii());
     let is_unit = |word: &str| word.eq_ignore_ascii_case(unit);
     let (_, millis) = UNITS
         .iter()
@@ -97,7 +103,7 @@ pub(super) fn epoch(number: f64, now: Timestamp) -> Wait {
     round_up(millis - now as f64)
 }
 
-/// A moment: an epoch, an HTTP date (RFC 9110) or RFC 3339.
+/// A moment: an epoch or a date.
 pub(super) fn moment(text: &str, now: Timestamp) -> Option<Wait> {
     if let Ok(number) = text.parse::<f64>() {
         return number.is_finite().then(|| epoch(number, now));
@@ -107,42 +113,6 @@ pub(super) fn moment(text: &str, now: Timestamp) -> Option<Wait> {
             .unwrap_or(Wait::MAX)
             .saturating_sub_unsigned(now)
     })
-}
-
-/// A date, in milliseconds since the epoch.
-pub(super) fn date(text: &str) -> Option<Timestamp> {
-    rfc3339(text).or_else(|| {
-        let since = httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(UNIX_EPOCH);
-        u64::try_from(since.ok()?.as_millis()).ok()
-    })
-}
-
-/// RFC 3339 with any offset.
-fn rfc3339(text: &str) -> Option<Timestamp> {
-    text.as_bytes()
-        .first()
-        .filter(|first| first.is_ascii_digit())?;
-    let (local, offset_minutes) = match text
-        .len()
-        .checked_sub(6)
-        .and_then(|at| text.split_at_checked(at))
-    {
-        Some((local, offset)) if local.len() >= 19 && offset.starts_with(['+', '-']) => {
-            let hours: i64 = offset.get(1..3)?.parse().ok()?;
-            let minutes: i64 = offset.get(4..6)?.parse().ok()?;
-            let sign = if offset.starts_with('-') { -1 } else { 1 };
-            (local, sign * (hours * 60 + minutes))
-        }
-        _ => (text, 0),
-    };
-    let since = humantime::parse_rfc3339_weak(local)
-        .ok()?
-        .duration_since(UNIX_EPOCH)
-        .ok()?;
-    let millis = i64::try_from(since.as_millis()).ok()? - offset_minutes * 60_000;
-    u64::try_from(millis).ok()
 }
 
 /// What `retry-after` says: seconds with any fraction, a duration, or a date. Seconds that are
@@ -191,6 +161,11 @@ mod tests {
             ("1 hour 5 minutes.", 3_900_000),
             ("2 days", 172_800_000),
             ("7.66s", 7_660),
+            ("500us", 1),
+            ("500µs", 1),
+            ("1500μs", 2),
+            ("1ms500µs", 2),
+            ("1ns", 1),
         ] {
             assert_eq!(duration(text), Some(millis), "{text}");
         }
@@ -222,6 +197,8 @@ mod tests {
             ("Tuesday, 14-Nov-23 22:14:50 GMT", 90_000),
             ("2023-11-14T22:14:50Z", 90_000),
             ("2023-11-14T22:14:50.25Z", 90_250),
+            ("2023-11-14t22:14:50.123456789z", 90_124),
+            ("Tue, 14 Nov 2023 22:14:50 -0000", 90_000),
             ("2023-11-14T22:14:50", 90_000),
             ("2023-11-14T23:14:50.250000+01:00", 90_250),
             ("2023-11-14T17:14:50-05:00", 90_000),

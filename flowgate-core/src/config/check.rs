@@ -92,6 +92,14 @@ fn paths(document: &Node, settings: &Settings, problems: &mut Vec<Diagnostic>) {
         }
     }
     for entry in named(document, &["paths"]) {
+        if entry.key == "runtime_dir" && entry.value.value == Value::Null {
+            let message = "expected a path, found null";
+            problems.push(
+                Diagnostic::error("config.wrong_type", entry.value.span, message)
+                    .at("paths.runtime_dir")
+                    .hint("remove the key for `.router/runtime`; the home directory is `~/`"),
+            );
+        }
         // Paths of other names are kept and resolved like those that are known.
         let known = files.iter().any(|(key, _)| *key == entry.key);
         if let (false, Some(Err(reason))) = (known, entry.value.as_str().map(check_path_text)) {

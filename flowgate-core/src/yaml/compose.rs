@@ -73,7 +73,7 @@ pub(crate) fn read(text: &str) -> Read {
                 }
             }
             Some(Err(error)) => {
-                let problem = syntax_error(&error, composer.stack.len());
+                let problem = syntax_error(&error, &text, composer.stack.len());
                 composer.problems.push(problem);
                 break false;
             }
@@ -468,7 +468,7 @@ mod tests {
                 ("yaml.key_not_text", 1, 1),
                 ("yaml.bad_number", 2, 4),
                 ("yaml.unknown_tag", 3, 4),
-                ("yaml.syntax", 6, 1),
+                ("yaml.syntax", 5, 5),
             ]
         );
     }
@@ -506,6 +506,15 @@ mod tests {
     #[test]
     fn characters_and_documents_that_do_not_belong() {
         assert_eq!(codes("a: x\nb: \u{1}\n"), [("yaml.syntax", 2, 4)]);
+        // A line ends with either character, or both.
+        for end in ["\n", "\r\n", "\r"] {
+            let text = format!("a: x{end}b: \u{1}{end}");
+            assert_eq!(codes(&text), [("yaml.syntax", 2, 4)], "{end:?}");
+        }
+        // What is missing at the end has a place in the text.
+        for text in ["a: 1\n{", "a: 1\n{\n", "a: 1\n{\n\n\n"] {
+            assert_eq!(codes(text), [("yaml.syntax", 2, 1)], "{text:?}");
+        }
         assert_eq!(codes("a: 1\n---\nb: 2\n"), [("yaml.many_documents", 2, 1)]);
         assert_eq!(codes("\u{feff}a: \"x\u{85}y\"\r\nb: 2\r\n"), []);
         assert!(parse("# only a comment\n").unwrap().0.is_none());

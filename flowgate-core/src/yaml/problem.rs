@@ -36,10 +36,19 @@ fn point(line: usize, column: usize) -> Span {
     }
 }
 
+/// The line and the column that come after a text. A line ends with a line feed, a carriage return,
+/// or both (section 5.4).
+fn end_of(text: &str) -> (usize, usize) {
+    let returns = text.matches('\r').count() - text.matches("\r\n").count();
+    let line = text.matches('\n').count() + returns + 1;
+    let last = text.rsplit(['\n', '\r']).next().unwrap_or_default();
+    (line, last.chars().count() + 1)
+}
+
 /// Characters outside YAML's `c-printable` production (section 5.1).
 pub(super) fn forbidden_character(text: &str) -> Option<Diagnostic> {
     let forbidden = |c: char| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}');
-    let (line, content, found) = text.split('\n').enumerate().find_map(|(line, content)| {
+    let (content, found) = text.split('\n').find_map(|content| {
         // Almost every line is plain ASCII, where bytes decide without decoding.
         if content
             .bytes()
@@ -47,22 +56,29 @@ pub(super) fn forbidden_character(text: &str) -> Option<Diagnostic> {
         {
             return None;
         }
-        content.find(forbidden).map(|at| (line, content, at))
+        content.find(forbidden).map(|at| (content, at))
     })?;
     let character = content[found..].chars().next().unwrap_or_default();
-    let column = content[..found].chars().count() + 1;
+    let before = &text[..content.as_ptr().addr() - text.as_ptr().addr() + found];
+    let (line, column) = end_of(before);
     let message = format!(
         "the character U+{:04X} is not allowed in YAML",
         u32::from(character)
     );
     Some(
-        Diagnostic::error("yaml.syntax", point(line + 1, column), message)
+        Diagnostic::error("yaml.syntax", point(line, column), message)
             .hint("remove it, or write it as an escape inside double quotes"),
     )
 }
 
-pub(super) fn syntax_error(error: &ScanError, depth: usize) -> Diagnostic {
-    let at = point(error.marker().line(), error.marker().col() + 1);
+pub(super) fn syntax_error(error: &ScanError, text: &str, depth: usize) -> Diagnostic {
+    let text = text.trim_end();
+    let (last, column) = end_of(text);
+    let at = match error.marker().line() {
+        // What is missing at the end is missing at the last character.
+        line if line > last && !text.is_empty() => point(last, column - 1),
+        line => point(line, error.marker().col() + 1),
+    };
     if error.info().contains("recursion limit") || depth >= MAX_DEPTH {
         return too_deep(at);
     }

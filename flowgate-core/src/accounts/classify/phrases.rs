@@ -280,8 +280,7 @@ impl<'t> Phrases<'t> {
         // A duration is short: what stands further on is not looked at.
         let end = self.text.len().min(at + LONGEST_DURATION);
         let rest = self.text[at..end].trim_ascii_start();
-        let ascii = rest.iter().position(|b| !b.is_ascii());
-        let rest = str::from_utf8(&rest[..ascii.unwrap_or(rest.len())]).ok()?;
+        let rest = rest.utf8_chunks().next()?.valid();
         let (millis, _) = moment::duration_prefix(rest)?;
         Some(moment::round_up(millis))
     }
@@ -315,6 +314,7 @@ mod tests {
     fn waits_are_read_from_words() {
         for (text, millis) in [
             ("please try again in 500ms.", 500),
+            ("please try again in 500µs.", 1),
             ("try again in 6m0s. visit", 360_000),
             ("please retry in 27.86s", 27_860),
             ("your quota will reset after 1h43m56s.", 6_236_000),
