@@ -291,7 +291,6 @@ class Lease:
 
     __slots__ = (
         "_attempts",
-        "_begun",
         "_pool",
         "_request",
         "_timeout",
@@ -319,7 +318,6 @@ class Lease:
         self._timeout = timeout
         self._attempts = attempts
         self._permit: int | None = None
-        self._begun = 0.0
         self.account = ""
         self.verdict = None
 
@@ -354,8 +352,14 @@ class Lease:
             self._pool._headers(self._permit, status, headers)
 
     def __enter__(self) -> Lease:
-        if not self._try():
-            self._wait()
+        # Here, and not in a function: this is what every request does.
+        if self._permit is None:
+            retries = None if self._attempts is None else self._attempts._retries
+            answer = self._pool._pick(*self._request, retries, None)
+            if answer[0] is None:
+                self._wait()
+            else:
+                self._permit, self.account = answer
         return self
 
     def __exit__(
@@ -394,16 +398,14 @@ class Lease:
         return self._permit is not None or self._picked(self._pick(None))
 
     def _pick(self, since: int | None) -> tuple[Any, ...]:
-        return self._pool._pick(*self._request, *self._history(since))
+        retries = None if self._attempts is None else self._attempts._retries
+        return self._pool._pick(*self._request, retries, since)
 
     async def _pick_async(self, since: int | None) -> tuple[Any, ...]:
         pool = self._pool
         if not pool._is_strict:
             return self._pick(since)
         return await pool._elsewhere(pool._unpick, self._pick, since)
-
-    def _history(self, since: int | None) -> tuple[_Retries | None, int | None]:
-        return (None if self._attempts is None else self._attempts._retries), since
 
     def _picked(self, answer: tuple[Any, ...]) -> bool:
         if answer[0] is None:
