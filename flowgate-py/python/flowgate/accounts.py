@@ -7,7 +7,6 @@ import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +17,8 @@ from .exceptions import NoAccount
 
 _Headers: TypeAlias = Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]]
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     _Transport: TypeAlias = Literal["cancelled", "connect", "eof", "reset", "timeout"]
 
 _T = TypeVar("_T")
@@ -258,6 +259,9 @@ class Pool(_Pool):
 
     async def _elsewhere(self, undo: Callable[[_T], object], do: Callable[..., _T], *args: Any) -> _T:
         """Calls something that asks the server, in another thread; undone if nobody waits for it."""
+        # Imported where it is needed: few programs share a pool.
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(_CHOICES, "flowgate-shared")
