@@ -315,7 +315,7 @@ async fn changes_that_were_trimmed_and_a_server_that_was_emptied_are_noticed() {
         .arg((
             format!("{key}:f"),
             "a\u{1f}account 2",
-            format!("0:{until}:7:0:0:{}", now()),
+            format!("0:{until}:7:0:0:{}:0", now()),
         ))
         .exec(&mut harm)
         .unwrap();
