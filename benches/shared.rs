@@ -151,11 +151,9 @@ async fn strict(server: &Server, pool: &SharedPool) -> Result<(), Failure> {
 }
 
 async fn serve(fleet: &Fleet, pool: &SharedPool) {
-    let (picked, turn) = fleet.pick(&Request::default()).await;
-    if let Pick::Use(permit) = picked {
+    if let Pick::Use(permit) = fleet.pick(&Request::default()).await {
         pool.lock().report(now(), permit, &Outcome::ok(None));
     }
-    drop(turn);
 }
 
 /// How long after one process has learned something another knows it.

@@ -53,47 +53,24 @@ fn it_learns_in_the_background_and_wakes_who_waits() {
 }
 
 #[test]
-fn a_strict_turn_is_kept_until_it_is_over_and_given_back_if_its_permit_is_lost() {
+fn it_takes_its_turn_where_the_server_says_whose_it_is() {
     let Some(server) = Server::start() else {
         return;
     };
-    let (pool, fleet) = join(&server.url(), Mode::Strict);
-    fleet.settled();
-    let turns = || -> usize {
-        let mut connection = server.connection();
-        redis::cmd("ZCARD")
-            .arg("{flowgate:default}:tp")
-            .query(&mut connection)
-            .unwrap()
-    };
-    let until = |wanted: usize| {
-        let end = std::time::Instant::now() + LONG;
-        while turns() != wanted {
-            assert!(
-                std::time::Instant::now() < end,
-                "{} turns, not {wanted}",
-                turns()
-            );
-            std::thread::yield_now();
-        }
-    };
-    let pick = || match fleet.pick(&Request::default()) {
-        Pick::Use(permit) => permit,
-        other => panic!("{other:?}"),
-    };
-    let permit = pick();
-    until(1);
-    let id = permit.id();
-    pool.lock().report(now(), permit, &outcome(Class::Ok, None));
-    fleet.over(id);
-    until(0);
-
-    let lost: Vec<_> = (0..40).map(|_| pick()).collect();
-    until(40);
-    assert_eq!(pool.lock().lose_all(now()), lost.len());
-    // With enough that are kept, those are looked for that nobody reports any more.
-    let kept: Vec<_> = (0..24).map(|_| pick()).collect();
-    until(kept.len());
+    let members = [0, 1].map(|_| join(&server.url(), Mode::Strict));
+    let mut served = Vec::new();
+    for number in 0..6 {
+        let (pool, fleet) = &members[number % 2];
+        assert_eq!(fleet.settled().state, State::Shared);
+        let Pick::Use(permit) = fleet.pick(&Request::default()) else {
+            panic!("one of two is free")
+        };
+        let mut pool = pool.lock();
+        served.push(pool.id(permit.slot()).unwrap().to_owned());
+        pool.report(now(), permit, &outcome(Class::Ok, None));
+    }
+    assert_ne!(served[0], served[1]);
+    assert_eq!((&served[..2], &served[..2]), (&served[2..4], &served[4..]));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! A process of its own with a pool of its own: this test program, started again.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -104,7 +103,6 @@ async fn serve(url: String, strict: bool) {
     let fleet = Fleet::join(&pool, options, || {});
     fleet.settled().await;
     let mut player = Player::default();
-    let mut turns = HashMap::new();
     loop {
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
@@ -131,8 +129,7 @@ async fn serve(url: String, strict: bool) {
                             exclude: &others,
                             ..Request::default()
                         };
-                        let (picked, turn) = fleet.pick(&request).await;
-                        turns.extend(turn.map(|turn| (number_of, turn)));
+                        let picked = fleet.pick(&request).await;
                         player.picked(&pool.lock(), number_of, picked)
                     } else {
                         player.pick(&mut pool.lock(), number_of, account, model)
@@ -147,7 +144,6 @@ async fn serve(url: String, strict: bool) {
             "report" => {
                 let answer: Classification =
                     serde_json::from_value(question["answer"].clone()).unwrap();
-                turns.remove(&number("request"));
                 json!(player.report(&mut pool.lock(), number("request"), answer))
             }
             "pass" => {

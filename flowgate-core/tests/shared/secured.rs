@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use flowgate_core::accounts::{AccountSpec, Class, Model, Pool, Settings, SharedPool};
+use flowgate_core::accounts::{
+    AccountSpec, Class, Model, Pick, Pool, Request, Settings, SharedPool,
+};
 use flowgate_core::runtime::shared::{Fleet, Lease, Mode, Options, State, Status};
 use serde_json::json;
 
@@ -61,10 +63,8 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_shows_its_pas
             panic!("nobody else is there")
         };
         fleet.release("test", &token).await;
-        let (_, turn) = fleet
-            .pick(&flowgate_core::accounts::Request::default())
-            .await;
-        drop(turn);
+        let picked = fleet.pick(&Request::default()).await;
+        assert!(matches!(picked, Pick::Wait { .. }), "{picked:?}");
         assert!(fleet.exchanged().await);
         assert_eq!(fleet.status().state, State::Shared, "{:?}", fleet.status());
         fleet.leave().await;

@@ -9,8 +9,6 @@ use flowgate_core::runtime::shared::{Mode, State};
 use crate::server::Server;
 use crate::sharing::{Member, now, outcome};
 
-const PERMITS: &str = "{flowgate:default}:tp";
-
 #[tokio::test]
 async fn all_processes_together_take_turns() {
     let Some(server) = Server::start() else {
@@ -22,11 +20,10 @@ async fn all_processes_together_take_turns() {
     let mut order = Vec::new();
     for number in 0..40 {
         let member = [&one, &two][number % 2];
-        let (picked, turn) = member.fleet.pick(&Request::default()).await;
+        let picked = member.fleet.pick(&Request::default()).await;
         let Pick::Use(permit) = picked else {
             panic!("{picked:?}")
         };
-        assert!(turn.is_some());
         let mut pool = member.pool.lock();
         let id = pool.id(permit.slot()).unwrap().to_owned();
         *served.entry(id.clone()).or_default() += 1;
@@ -54,49 +51,25 @@ async fn who_rests_is_passed_over_and_one_probe_finds_out() {
     one.rest(3, 300);
     one.fleet.exchanged().await;
     two.until("it is heard", |two| two.rests(3)).await;
-    let (picked, _) = two.fleet.pick(&Request::default()).await;
+    let picked = two.fleet.pick(&Request::default()).await;
     assert!(
         matches!(picked, Pick::Wait { until, .. } if until > now()),
         "{picked:?}"
     );
     tokio::time::sleep(Duration::from_millis(320)).await;
-    let (first, turn) = two.fleet.pick(&Request::default()).await;
+    let first = two.fleet.pick(&Request::default()).await;
     let Pick::Use(permit) = first else {
         panic!("{first:?}")
     };
-    assert!(permit.is_probe() && turn.is_some());
-    let (other, _) = one.fleet.pick(&Request::default()).await;
+    assert!(permit.is_probe());
+    let other = one.fleet.pick(&Request::default()).await;
     assert!(matches!(other, Pick::Wait { .. }), "one probes: {other:?}");
     two.pool
         .lock()
         .report(now(), permit, &outcome(Class::Ok, None));
     one.until("it serves again", |one| !one.rests(3)).await;
-    let (again, _) = one.fleet.pick(&Request::default()).await;
+    let again = one.fleet.pick(&Request::default()).await;
     assert!(matches!(again, Pick::Use(_)), "{again:?}");
-}
-
-#[tokio::test]
-async fn turns_that_are_over_are_given_back() {
-    let Some(server) = Server::start() else {
-        return;
-    };
-    let one = Member::join(&server, Mode::Strict).await;
-    let open = || -> usize {
-        redis::cmd("ZCARD")
-            .arg(PERMITS)
-            .query(&mut server.connection())
-            .unwrap()
-    };
-    let (picked, turn) = one.fleet.pick(&Request::default()).await;
-    let Pick::Use(permit) = picked else {
-        panic!("{picked:?}")
-    };
-    assert_eq!(open(), 1);
-    one.pool
-        .lock()
-        .report(now(), permit, &outcome(Class::Ok, None));
-    drop(turn);
-    one.until("it is given back", |_| open() == 0).await;
 }
 
 #[tokio::test]
@@ -109,17 +82,16 @@ async fn rubbish_in_the_place_of_turns_is_taken_away() {
         .arg(("{flowgate:default}:t", "no sorted set"))
         .exec(&mut server.connection())
         .unwrap();
-    let (picked, turn) = one.fleet.pick(&Request::default()).await;
-    assert!(
-        matches!(picked, Pick::Use(_)) && turn.is_none(),
-        "{picked:?}"
-    );
+    let picked = one.fleet.pick(&Request::default()).await;
+    assert!(matches!(picked, Pick::Use(_)), "{picked:?}");
     one.fleet.reaches(|state| state == State::Shared).await;
-    let (picked, turn) = one.fleet.pick(&Request::default()).await;
-    assert!(
-        matches!(picked, Pick::Use(_)) && turn.is_some(),
-        "{picked:?}"
-    );
+    let picked = one.fleet.pick(&Request::default()).await;
+    assert!(matches!(picked, Pick::Use(_)), "{picked:?}");
+    let had_a_turn: usize = redis::cmd("ZCOUNT")
+        .arg(("{flowgate:default}:t", "(0", "+inf"))
+        .query(&mut server.connection())
+        .unwrap();
+    assert_eq!(had_a_turn, 1);
 }
 
 #[tokio::test]
@@ -139,24 +111,23 @@ async fn a_server_that_hangs_is_not_waited_for() {
     let end = tokio::time::Instant::now() + Duration::from_secs(10);
     loop {
         let asked = std::time::Instant::now();
-        let (picked, turn) = one.fleet.pick(&Request::default()).await;
+        let picked = one.fleet.pick(&Request::default()).await;
         assert!(matches!(picked, Pick::Use(_)), "{picked:?}");
         assert!(
             asked.elapsed() < Duration::from_secs(1),
             "{:?}",
             asked.elapsed()
         );
-        if turn.is_none() {
+        if one.fleet.status().state == State::Degraded {
             break;
         }
         assert!(tokio::time::Instant::now() < end, "it never hung");
     }
-    assert_eq!(one.fleet.status().state, State::Degraded);
     one.fleet.reaches(|state| state == State::Shared).await;
-    let (_, turn) = one.fleet.pick(&Request::default()).await;
-    assert!(turn.is_some());
     assert_eq!(
         one.names(),
         ["accounts.shared", "accounts.degraded", "accounts.shared"]
     );
+    let picked = one.fleet.pick(&Request::default()).await;
+    assert!(matches!(picked, Pick::Use(_)), "{picked:?}");
 }

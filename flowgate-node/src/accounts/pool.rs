@@ -439,12 +439,7 @@ impl Pool {
                 until: None,
             });
         };
-        let number = permit.id();
-        let verdict = pool.answered(now, permit, &said, tokens, &self.0.rules);
-        if let Some(fleet) = &self.0.fleet {
-            fleet.over(number);
-        }
-        Ok(verdict)
+        Ok(pool.answered(now, permit, &said, tokens, &self.0.rules))
     }
 
     fn named(&self, verdict: &accounts::Verdict) -> PoolVerdict {

@@ -7,7 +7,6 @@ import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +17,8 @@ from .exceptions import NoAccount
 
 _Headers: TypeAlias = Mapping[Any, Any] | Iterable[tuple[str | bytes, str | bytes]]
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     _Transport: TypeAlias = Literal["cancelled", "connect", "eof", "reset", "timeout"]
 
 _T = TypeVar("_T")
@@ -258,6 +259,9 @@ class Pool(_Pool):
 
     async def _elsewhere(self, undo: Callable[[_T], object], do: Callable[..., _T], *args: Any) -> _T:
         """Calls something that asks the server, in another thread; undone if nobody waits for it."""
+        # Imported where it is needed: few programs share a pool.
+        from concurrent.futures import ThreadPoolExecutor
+
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(_CHOICES, "flowgate-shared")
@@ -291,7 +295,6 @@ class Lease:
 
     __slots__ = (
         "_attempts",
-        "_begun",
         "_pool",
         "_request",
         "_timeout",
@@ -319,7 +322,6 @@ class Lease:
         self._timeout = timeout
         self._attempts = attempts
         self._permit: int | None = None
-        self._begun = 0.0
         self.account = ""
         self.verdict = None
 
@@ -354,8 +356,14 @@ class Lease:
             self._pool._headers(self._permit, status, headers)
 
     def __enter__(self) -> Lease:
-        if not self._try():
-            self._wait()
+        # Here, and not in a function: this is what every request does.
+        if self._permit is None:
+            retries = None if self._attempts is None else self._attempts._retries
+            answer = self._pool._pick(*self._request, retries, None)
+            if answer[0] is None:
+                self._wait()
+            else:
+                self._permit, self.account = answer
         return self
 
     def __exit__(
@@ -394,16 +402,14 @@ class Lease:
         return self._permit is not None or self._picked(self._pick(None))
 
     def _pick(self, since: int | None) -> tuple[Any, ...]:
-        return self._pool._pick(*self._request, *self._history(since))
+        retries = None if self._attempts is None else self._attempts._retries
+        return self._pool._pick(*self._request, retries, since)
 
     async def _pick_async(self, since: int | None) -> tuple[Any, ...]:
         pool = self._pool
         if not pool._is_strict:
             return self._pick(since)
         return await pool._elsewhere(pool._unpick, self._pick, since)
-
-    def _history(self, since: int | None) -> tuple[_Retries | None, int | None]:
-        return (None if self._attempts is None else self._attempts._retries), since
 
     def _picked(self, answer: tuple[Any, ...]) -> bool:
         if answer[0] is None:

@@ -132,11 +132,7 @@ impl Pool {
                 rules,
             )));
         };
-        let number = permit.id();
         let verdict = pool.answered(now, permit, &said.answer(""), tokens, rules);
-        if let Some(fleet) = &self.fleet {
-            fleet.over(number);
-        }
         let account = verdict.slot.and_then(|slot| pool.id(slot));
         let account = account.map(|id| PyString::new(py, id).unbind());
         Ok(PoolVerdict { account, verdict })

@@ -59,15 +59,7 @@ pub(super) struct Lease {
     shared: Arc<Shared>,
     slot: Slot,
     permit: Option<Permit>,
-    /// Given back to the other processes with the permit.
-    _turn: Turn,
 }
-
-/// The turn of a strict choice, where there is one. It ends when it is dropped.
-#[cfg(feature = "redis")]
-pub(super) type Turn = Option<crate::runtime::shared::Turn>;
-#[cfg(not(feature = "redis"))]
-pub(super) type Turn = ();
 
 /// Whoever asked went away.
 const CANCELLED: Classification = Classification {
@@ -78,12 +70,11 @@ const CANCELLED: Classification = Classification {
 };
 
 impl Lease {
-    pub(super) fn new(shared: Arc<Shared>, permit: Permit, turn: Turn) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, permit: Permit) -> Self {
         Self {
             shared,
             slot: permit.slot(),
             permit: Some(permit),
-            _turn: turn,
         }
     }
 

@@ -371,8 +371,8 @@ impl<C> Inner<C> {
 
     /// Without other processes, this one chooses.
     #[cfg(not(feature = "redis"))]
-    async fn choose(&self, call: &Call, attempt: &Attempt) -> (Pick, lease::Turn) {
-        (self.pick(call, attempt), lease::Turn::default())
+    async fn choose(&self, call: &Call, attempt: &Attempt) -> Pick {
+        self.pick(call, attempt)
     }
 
     fn pick(&self, call: &Call, attempt: &Attempt) -> Pick {
@@ -392,10 +392,9 @@ impl<C> Inner<C> {
             // Before the pick, so that nothing that is reported after it is missed.
             let mut changed = std::pin::pin!(self.shared.changed.notified());
             changed.as_mut().enable();
-            let (picked, turn) = self.choose(call, attempt).await;
-            let (until, why) = match picked {
+            let (until, why) = match self.choose(call, attempt).await {
                 Pick::Use(permit) => {
-                    return Ok(Lease::new(Arc::clone(&self.shared), permit, turn));
+                    return Ok(Lease::new(Arc::clone(&self.shared), permit));
                 }
                 Pick::Wait { until, why } => (until, why),
                 Pick::None { why } => return Err(ExecuteError::NoAccount { why }),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::lease::{Turn, now};
+use super::lease::now;
 use super::{Account, Attempt, Call, Client, Executor, Inner};
 use crate::accounts::{Lifecycle, Pick, Refreshed};
 use crate::runtime::shared::{Fleet, Lease, Options, Status, refresh_lease};
@@ -40,9 +40,9 @@ impl<C> Inner<C> {
     }
 
     /// Whose turn it is: as the processes agreed on.
-    pub(super) async fn choose(&self, call: &Call, attempt: &Attempt) -> (Pick, Turn) {
+    pub(super) async fn choose(&self, call: &Call, attempt: &Attempt) -> Pick {
         let Some(fleet) = self.fleet().filter(Fleet::is_strict) else {
-            return (self.pick(call, attempt), None);
+            return self.pick(call, attempt);
         };
         let request = call.request(&mut self.shared.pool(), attempt);
         fleet.pick(&request).await

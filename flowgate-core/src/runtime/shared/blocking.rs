@@ -1,7 +1,6 @@
 //! A shared pool for programs without a tokio runtime, such as those in other languages: it brings
 //! a thread that carries what is said and heard.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,11 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::{Fleet, Lease, Options, Status, Turn, refresh_lease};
+use super::{Fleet, Lease, Options, Status, refresh_lease};
 use crate::accounts::{Lifecycle, Pick, RefreshLease, Refreshed, Request, SharedPool, Slot};
 
-/// How many turns are kept before those are looked for whose permits are gone.
-const TURNS: usize = 64;
 /// How long [`BlockingFleet::leave`] waits at most.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -26,8 +23,6 @@ pub struct BlockingFleet {
     pool: SharedPool,
     fleet: Fleet,
     changes: Arc<Changes>,
-    /// The turns of strict choices, by permit.
-    turns: Mutex<HashMap<u64, Turn>>,
     thread: Handle,
     process: u32,
     /// Ends the thread when it is dropped.
@@ -97,7 +92,6 @@ impl BlockingFleet {
             pool: pool.clone(),
             fleet,
             changes,
-            turns: Mutex::default(),
             thread,
             process: std::process::id(),
             _end,
@@ -148,43 +142,9 @@ impl BlockingFleet {
         *number
     }
 
-    /// Decides who serves a request, as [`Fleet::pick`] does. Whoever reports the permit says so with
-    /// [`over`](Self::over).
+    /// Decides who serves a request, as [`Fleet::pick`] does.
     pub fn pick(&self, request: &Request<'_>) -> Pick {
-        let (pick, turn) = self.thread.block_on(self.fleet.pick(request));
-        if let (Pick::Use(permit), Some(turn)) = (&pick, turn) {
-            self.keep(permit.id(), turn);
-        }
-        pick
-    }
-
-    fn keep(&self, permit: u64, turn: Turn) {
-        let permits: Vec<u64> = {
-            let mut turns = self.turns();
-            turns.insert(permit, turn);
-            let look = turns.len() >= TURNS && turns.len().is_power_of_two();
-            turns.keys().filter(|_| look).copied().collect()
-        };
-        if permits.is_empty() {
-            return;
-        }
-        // Permits that were lost are never over. One lock at a time: who reports holds the other.
-        let gone: Vec<u64> = {
-            let pool = self.pool.lock();
-            let gone = permits.iter().filter(|id| pool.permit(**id).is_none());
-            gone.copied().collect()
-        };
-        let mut turns = self.turns();
-        gone.iter().for_each(|permit| drop(turns.remove(permit)));
-    }
-
-    /// A permit was reported: its turn is given back.
-    pub fn over(&self, permit: u64) {
-        self.turns().remove(&permit);
-    }
-
-    fn turns(&self) -> MutexGuard<'_, HashMap<u64, Turn>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.thread.block_on(self.fleet.pick(request))
     }
 
     /// Asks to refresh the credential of an account. `None`: another request, or another process,
@@ -225,10 +185,8 @@ impl BlockingFleet {
         counted
     }
 
-    /// Gives back what this process holds for itself: leases, slices and turns. The pool goes on
-    /// alone.
+    /// Gives back what this process holds for itself: leases and slices. The pool goes on alone.
     pub fn leave(&self) {
-        self.turns().clear();
         let left = self.fleet.clone().leave();
         // What is not given back ends by itself.
         let _ = self

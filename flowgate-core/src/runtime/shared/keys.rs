@@ -6,9 +6,7 @@ pub(super) struct Keys {
     prefix: String,
     /// Whose turn it is, by when the last one was: a sorted set.
     pub(super) turns: String,
-    /// The turns that are taken, by when they end: a sorted set.
-    pub(super) permits: String,
-    /// How many turns there were.
+    /// How many turns there were, where the time is given.
     pub(super) number: String,
     /// What is known, by subject: a hash.
     pub(super) facts: String,
@@ -31,7 +29,6 @@ impl Keys {
             changes: format!("{prefix}:ev"),
             mark: format!("{prefix}:id"),
             turns: format!("{prefix}:t"),
-            permits: format!("{prefix}:tp"),
             number: format!("{prefix}:tn"),
             prefix,
         }

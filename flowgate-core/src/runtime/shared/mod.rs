@@ -34,7 +34,6 @@ use tokio::task::AbortHandle;
 
 pub use blocking::{BlockingFleet, FleetRefresh};
 pub use options::{Clock, Mode, Options, OptionsError};
-pub use strict::Turn;
 
 use self::keys::Keys;
 use self::session::Session;
@@ -111,8 +110,6 @@ struct Inner {
     /// Where the server is asked, while it is there.
     session: Mutex<Option<Arc<Session>>>,
     changed: Box<dyn Fn() + Send + Sync>,
-    /// Turns that are over.
-    turns: Mutex<Vec<String>>,
     /// The server answers too late for strict picks.
     late: AtomicBool,
     /// How many marks this process has left on servers.
@@ -165,7 +162,6 @@ impl Fleet {
             status,
             session: Mutex::default(),
             changed: Box::new(changed),
-            turns: Mutex::default(),
             late: AtomicBool::new(false),
             marks: AtomicU64::new(0),
         });
@@ -303,18 +299,6 @@ impl Inner {
             tokio::time::sleep(wait + wait.mul_f64(self.chance())).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
-    }
-
-    fn give_back_turn(&self, permit: String) {
-        self.turns
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(permit);
-        self.wake.notify_one();
-    }
-
-    fn take_turns(&self) -> Vec<String> {
-        std::mem::take(&mut *self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The server did not answer a pick in time: until it does again, this process chooses.

@@ -15,20 +15,6 @@ use crate::accounts::{Model, Permit, Pick, Request, Slot, Subject, Why};
 /// How often the server is asked for one pick: what it offers may be busy in this process.
 const OFFERS: usize = 4;
 
-/// The turn of one request. It ends when it is dropped, or by itself.
-#[derive(Debug)]
-pub struct Turn {
-    fleet: Fleet,
-    permit: String,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let permit = std::mem::take(&mut self.permit);
-        self.fleet.inner.give_back_turn(permit);
-    }
-}
-
 /// What the server offers.
 enum Offer {
     Account(Offered),
@@ -38,7 +24,6 @@ enum Offer {
 
 struct Offered {
     account: String,
-    permit: String,
     /// Whether the account, and the model, is probed.
     probes: [bool; 2],
     until: Timestamp,
@@ -51,48 +36,43 @@ impl Fleet {
     }
 
     /// Decides who serves a request: with [`Mode::Strict`] the server says whose turn it is, and the
-    /// pool whether it can. The turn is to be kept as long as the permit. Without the server, or
-    /// with [`Mode::Local`], the pool decides.
-    pub async fn pick(&self, request: &Request<'_>) -> (Pick, Option<Turn>) {
+    /// pool whether it can. Without the server, with [`Mode::Local`], and where all that the server
+    /// offers are busy here, the pool decides.
+    pub async fn pick(&self, request: &Request<'_>) -> Pick {
         let strict = self.is_strict() && !self.inner.is_late();
         let session = self.inner.session().filter(|_| strict);
         let Some(session) = session else {
-            return (self.pick_here(request), None);
+            return self.pick_here(request);
         };
         let mut exclude = request.exclude.to_vec();
-        let mut local = None;
         for _ in 0..OFFERS {
             let asked = session.next_turn(request, &exclude);
             let offer = match timeout(self.inner.options.timeout, asked).await {
                 Ok(Ok(offer)) => offer,
                 Ok(Err(_)) | Err(_) => {
                     self.inner.late();
-                    return (self.pick_here(request), None);
+                    break;
                 }
             };
             let offered = match offer {
                 Offer::Account(offered) => offered,
-                Offer::Until(_) if local.is_some() => break,
-                // It has no accounts to offer: this process knows why.
-                Offer::Until(0) => break,
-                Offer::Until(until) => return (self.nobody(request, until), None),
-            };
-            let turn = Turn {
-                fleet: self.clone(),
-                permit: offered.permit.clone(),
+                Offer::Until(until) if until > 0 && exclude.len() == request.exclude.len() => {
+                    return self.nobody(request, until);
+                }
+                // It has no other accounts to offer: this process knows why.
+                Offer::Until(_) => break,
             };
             match self.take(request, &offered) {
-                Ok(permit) => return (Pick::Use(permit), Some(turn)),
-                Err((slot, pick)) => {
-                    if let Some(slot) = slot {
-                        self.give_up(&session, slot, request, offered.probes).await;
-                        exclude.push(slot);
-                    }
-                    local = Some(pick);
+                Ok(permit) => return Pick::Use(permit),
+                Err(Some(slot)) => {
+                    self.give_up(&session, slot, request, offered.probes).await;
+                    exclude.push(slot);
                 }
+                // An account that only others have.
+                Err(None) => {}
             }
         }
-        (local.unwrap_or_else(|| self.pick_here(request)), None)
+        self.pick_here(request)
     }
 
     fn pick_here(&self, request: &Request<'_>) -> Pick {
@@ -130,21 +110,10 @@ impl Fleet {
     }
 
     /// Takes what was offered, if this process can.
-    fn take(
-        &self,
-        request: &Request<'_>,
-        offered: &Offered,
-    ) -> Result<Permit, (Option<Slot>, Pick)> {
+    fn take(&self, request: &Request<'_>, offered: &Offered) -> Result<Permit, Option<Slot>> {
         let now = self.inner.now();
         let mut pool = self.inner.pool.lock();
-        let Some(slot) = pool.find(&offered.account) else {
-            return Err((
-                None,
-                Pick::None {
-                    why: Why::NoneMatch,
-                },
-            ));
-        };
+        let slot = pool.find(&offered.account).ok_or(None)?;
         let subjects = [Subject::Account(slot), Subject::Model(slot, request.model)];
         for (subject, probes) in subjects.into_iter().zip(offered.probes) {
             if probes {
@@ -153,7 +122,7 @@ impl Fleet {
         }
         match pool.pick_account(now, slot, request) {
             Pick::Use(permit) => Ok(permit),
-            other => Err((Some(slot), other)),
+            Pick::Wait { .. } | Pick::None { .. } => Err(Some(slot)),
         }
     }
 }
@@ -175,13 +144,8 @@ impl Session {
         let keys = &inner.keys;
         let token = self.token();
         let mut call = self.scripts.pick.key(&keys.turns);
-        call.key(&keys.permits)
-            .key(&keys.number)
-            .key(&keys.facts)
-            .key(&keys.changes);
-        call.arg(self.script_now())
-            .arg(settings.permit_lease_ms)
-            .arg(settings.probe_lease_ms);
+        call.key(&keys.number).key(&keys.facts).key(&keys.changes);
+        call.arg(self.script_now()).arg(settings.probe_lease_ms);
         call.arg(model)
             .arg(&inner.who)
             .arg(keys.lease(""))
@@ -192,7 +156,7 @@ impl Session {
     }
 
     fn offer(&self, answer: &Value, model: Model, token: &str) -> Offer {
-        let [account, permit, whole, of_model, until] = items(answer) else {
+        let [account, whole, of_model, until] = items(answer) else {
             let until = text(answer).and_then(|until| until.parse().ok());
             return Offer::Until(until.map_or(0, |until| match until {
                 0 => 0,
@@ -205,7 +169,6 @@ impl Session {
             .unwrap_or(0);
         let offered = Offered {
             account: name(account),
-            permit: name(permit),
             probes: [whole, of_model].map(|flag| *flag == Value::Int(1)),
             until: self.time_here(until),
         };
@@ -265,7 +228,6 @@ impl Session {
         let keys = &self.inner.keys;
         let kinds = [
             (&keys.turns, "zset"),
-            (&keys.permits, "zset"),
             (&keys.number, "string"),
             (&keys.facts, "hash"),
             (&keys.changes, "stream"),
@@ -283,16 +245,6 @@ impl Session {
                     .await?;
             }
         }
-        Ok(())
-    }
-
-    pub(super) async fn return_turns(&self, permits: &[String]) -> RedisResult<()> {
-        if permits.is_empty() {
-            return Ok(());
-        }
-        let mut remove = redis::cmd("ZREM");
-        remove.arg(&self.inner.keys.permits).arg(permits);
-        let _: Value = remove.query_async(&mut self.connection.clone()).await?;
         Ok(())
     }
 }

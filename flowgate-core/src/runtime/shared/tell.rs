@@ -17,9 +17,6 @@ impl Session {
         loop {
             self.idle.store(0, Relaxed);
             let asks = self.inner.pool.lock().take_asks();
-            if let Err(error) = self.return_turns(&self.inner.take_turns()).await {
-                return error;
-            }
             if asks.is_empty() {
                 self.idle.store(1, Relaxed);
                 self.rested.notify_waiters();
