@@ -13,7 +13,6 @@ import {
   jsonSchema,
   merge,
   migrate,
-  Pool,
   Profile,
   resolvePath,
   STARTER,

@@ -185,9 +185,10 @@ class Shared(unittest.TestCase):
             config = Path(directory, "flowgate.yaml")
             one = CONFIG.replace(", {{id: b, provider: openai}}", "")
             config.write_text(one.format(port=self.port, mode="local", name="refresh"))
-            command = [sys.executable, "-c", textwrap.dedent(script), config, count, key]
+            paths = [str(config), str(count), str(key)]
+            command = [sys.executable, "-c", textwrap.dedent(script), *paths]
             pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+            both: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(2)]
             for process in both:
                 self.assertEqual(process.stdout.readline(), "ready\n")
             for process in both:

@@ -457,7 +457,7 @@ class _Patience:
         """How long to wait before asking again, in seconds; raises if that is of no use."""
         _, until, why = answer
         left = None if self._end is None else self._end - time.monotonic()
-        pause = None if until is None else max(until - _now(), 0) / 1000
+        pause: float | None = None if until is None else max(until - _now(), 0) / 1000
         # A report may free an account sooner than it is promised, but ends no cooldown.
         hopeless = left is not None and pause is not None and pause > left
         if pause is None or (left is not None and left <= 0):
