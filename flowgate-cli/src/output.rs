@@ -50,6 +50,11 @@ impl<E: Into<runtime::Error>> From<E> for Failure {
 
 pub(crate) type Result<T = Exit> = std::result::Result<T, Failure>;
 
+/// So many of something: `1 error`, `2 errors`.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Where answers go: standard output, coloured where it is a terminal.
 pub(crate) struct Output {
     format: Format,

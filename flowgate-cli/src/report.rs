@@ -10,6 +10,7 @@ use flowgate_core::diagnostic::{Diagnostic, Severity, Span};
 use flowgate_core::redact::redact_text;
 use flowgate_core::runtime::read_document;
 
+use crate::output::counted;
 use crate::visible;
 
 /// How many are shown; the rest can be had as JSON.
@@ -61,10 +62,9 @@ fn harmless(diagnostic: &Diagnostic) -> Diagnostic {
 
 fn count(diagnostics: &[Diagnostic]) -> String {
     let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let mut text = plural(errors, "error");
+    let mut text = counted(errors, "error");
     if diagnostics.len() > errors {
-        let _ = write!(text, ", {}", plural(diagnostics.len() - errors, "warning"));
+        let _ = write!(text, ", {}", counted(diagnostics.len() - errors, "warning"));
     }
     if diagnostics.len() > MOST {
         let _ = write!(text, "; {MOST} are shown, `--format json` gives all");

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::now;
 use crate::diff::unified;
 use crate::jsonl::{answer_lines, problem};
-use crate::output::{DIM, Exit, Output, Result, STRONG};
+use crate::output::{DIM, Exit, Output, Result, STRONG, counted};
 use crate::visible;
 
 /// The answer of `config check`.
@@ -85,7 +85,7 @@ fn summarize(file: &Path, config: &Config, output: &mut Output) -> Result<()> {
         (settings.profiles.len(), "profile"),
         (settings.credentials.upstream.len(), "credential"),
     ];
-    let parts = parts.map(|(n, what)| format!("{n} {what}{}", if n == 1 { "" } else { "s" }));
+    let parts = parts.map(|(n, what)| counted(n, what));
     output.text(format_args!(
         "{STRONG}{}{STRONG:#} is right: {}\n",
         visible::one_line(&file.to_string_lossy()),

@@ -10,7 +10,7 @@ use flowgate_core::runtime::{self, Finding, Fix, Level, Patient};
 use serde_json::json;
 
 use super::{now, record, supervise};
-use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG, WARN};
+use crate::output::{ADDED, DIM, Exit, Output, REMOVED, Result, STRONG, WARN, counted};
 use crate::visible::one_line;
 
 /// What `health` is asked.
@@ -257,11 +257,10 @@ fn conclude(findings: &[Finding], fixed: bool, output: &mut Output) -> Result<()
         .iter()
         .filter(|finding| finding.fix.is_some())
         .count();
-    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     output.text(format_args!(
         "{}, {}",
-        plural(problems, "problem"),
-        plural(count(Level::Note), "note")
+        counted(problems, "problem"),
+        counted(count(Level::Note), "note")
     ))?;
     if fixable > 0 && !fixed {
         output.text(format_args!(

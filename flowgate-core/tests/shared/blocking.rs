@@ -23,15 +23,21 @@ fn join(url: &str, mode: Mode) -> (SharedPool, BlockingFleet) {
     (pool, fleet)
 }
 
+/// Two that share what they learn, and know that they do.
+fn two_members(server: &Server) -> [(SharedPool, BlockingFleet); 2] {
+    let members = [0, 1].map(|_| join(&server.url(), Mode::Local));
+    for (_, fleet) in &members {
+        assert_eq!(fleet.settled().state, State::Shared);
+    }
+    members
+}
+
 #[test]
 fn it_learns_in_the_background_and_wakes_who_waits() {
     let Some(server) = Server::start() else {
         return;
     };
-    let (one, first) = join(&server.url(), Mode::Local);
-    let (two, second) = join(&server.url(), Mode::Local);
-    assert_eq!(first.settled().state, State::Shared);
-    assert_eq!(second.settled().state, State::Shared);
+    let [(one, first), (two, second)] = two_members(&server);
     let slot = one.lock().find("a").unwrap();
     let until = now() + 600_000;
     one.lock()
@@ -78,10 +84,7 @@ fn of_two_processes_one_refreshes_and_the_other_hears_of_it() {
     let Some(server) = Server::start() else {
         return;
     };
-    let (one, first) = join(&server.url(), Mode::Local);
-    let (two, second) = join(&server.url(), Mode::Local);
-    assert_eq!(first.settled().state, State::Shared);
-    assert_eq!(second.settled().state, State::Shared);
+    let [(one, first), (two, second)] = two_members(&server);
     let [here, there] = [&one, &two].map(|pool| pool.lock().find("a").unwrap());
     let refresh = first.refresh_begin(here).unwrap();
     assert!(second.refresh_begin(there).is_none());

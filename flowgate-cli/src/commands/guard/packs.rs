@@ -6,7 +6,7 @@ use flowgate_core::guard::PackInfo;
 use flowgate_core::runtime::guard::{self as files, GuardFiles};
 
 use super::here;
-use crate::output::{DIM, Exit, Output, Result, STRONG};
+use crate::output::{DIM, Exit, Output, Result, STRONG, counted};
 
 pub(super) fn packs(filter: Option<&str>, rules: bool, output: &mut Output) -> Result {
     let home = std::env::var("HOME").unwrap_or_default();
@@ -47,12 +47,10 @@ pub(super) fn packs(filter: Option<&str>, rules: bool, output: &mut Output) -> R
             }
         }
         let count: usize = packs.iter().map(|pack| pack.rules.len()).sum();
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
         output.text(format_args!(
-            "{} pack{}, {count} rule{}\n",
-            packs.len(),
-            plural(packs.len()),
-            plural(count)
+            "{}, {}\n",
+            counted(packs.len(), "pack"),
+            counted(count, "rule")
         ))?;
     }
     Ok(if packs.is_empty() {

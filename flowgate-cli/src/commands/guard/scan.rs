@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Seat;
 use crate::args::Place;
-use crate::output::{Exit, Failure, Output, Result, STRONG};
+use crate::output::{Exit, Failure, Output, Result, STRONG, counted};
 
 /// Files larger than this are not scanned.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -59,12 +59,10 @@ pub(super) fn scan_paths(
                 finding.verdict.reason.as_deref().unwrap_or_default()
             ))?;
         }
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
         output.text(format_args!(
-            "{} finding{} in {scanned} file{}\n",
-            found.len(),
-            plural(found.len()),
-            plural(scanned)
+            "{} in {}\n",
+            counted(found.len(), "finding"),
+            counted(scanned, "file")
         ))?;
     }
     Ok(if found.is_empty() {

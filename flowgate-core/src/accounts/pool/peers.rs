@@ -219,3 +219,13 @@ pub(super) const fn subject_of(slot: Slot, model: u32) -> Subject {
         model => Subject::Model(slot, Model(model)),
     }
 }
+
+/// Puts something into a set, or takes it out. Most sets are empty, which costs no search.
+#[inline]
+pub(super) fn put<T: Ord>(set: &mut BTreeSet<T>, one: T, wanted: bool) {
+    if wanted {
+        set.insert(one);
+    } else if !set.is_empty() {
+        set.remove(&one);
+    }
+}

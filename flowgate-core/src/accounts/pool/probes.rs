@@ -1,7 +1,7 @@
 //! Which process probes what comes back: one of all that share the pool.
 
 use super::Pool;
-use super::peers::{ASK_MS, Ask, Subject};
+use super::peers::{ASK_MS, Ask, Subject, put};
 use super::pick::Request;
 use crate::Timestamp;
 
@@ -23,11 +23,7 @@ impl Pool {
     /// Says that something could be probed, or not.
     pub(super) fn set_awaiting(&mut self, subject: Subject, awaiting: bool) {
         if let Some(peers) = &mut self.peers {
-            if awaiting {
-                peers.awaiting.insert(subject);
-            } else if !peers.awaiting.is_empty() {
-                peers.awaiting.remove(&subject);
-            }
+            put(&mut peers.awaiting, subject, awaiting);
         }
     }
 

@@ -7,7 +7,7 @@
 use super::Pool;
 use super::account::{NONE, Slot};
 use super::budget::Budget;
-use super::peers::{ASK_MS, Ask};
+use super::peers::{ASK_MS, Ask, put};
 use crate::Timestamp;
 
 /// What this process may use of a quota.
@@ -117,11 +117,7 @@ impl Pool {
     /// Remembers whose quota could be used if there were a slice of it.
     pub(super) fn set_starved(&mut self, slot: Slot, starved: bool) {
         if let Some(peers) = &mut self.peers {
-            if starved {
-                peers.starved.insert(slot);
-            } else if !peers.starved.is_empty() {
-                peers.starved.remove(&slot);
-            }
+            put(&mut peers.starved, slot, starved);
         }
     }
 

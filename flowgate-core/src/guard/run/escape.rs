@@ -1,6 +1,6 @@
 //! Tools with a door to the shell, and the shells of Windows.
 
-use super::join;
+use super::{join, output::substitution};
 use crate::guard::format::Language;
 use crate::guard::value::{Flow, UNKNOWN_TEXT};
 use crate::guard::walk::{Arg, Io, Origin, Walker};
@@ -384,9 +384,6 @@ impl Walker<'_> {
 
 /// The replacement of `s/…/replacement/e`, which sed runs.
 fn run_replacement(command: &str) -> Option<&str> {
-    let rest = command.strip_prefix('s')?;
-    let mark = rest.chars().next()?;
-    let mut parts = rest[mark.len_utf8()..].split(mark);
-    let (_, replacement, flags) = (parts.next()?, parts.next()?, parts.next()?);
-    flags.contains('e').then_some(replacement)
+    let (_, replacement, flags) = substitution(command)?;
+    flags?.contains('e').then_some(replacement)
 }

@@ -25,28 +25,8 @@ impl Walker<'_> {
         let Some(verb) = args.get(i) else { return };
         let rest = &args[i + 1..];
         match verb.text {
-            "rebase" => {
-                for (at, arg) in rest.iter().enumerate() {
-                    match arg.text {
-                        "-x" | "--exec" => drop(rest.get(at + 1).map(|a| self.code_word(a, 0))),
-                        text if text.starts_with("--exec=") => {
-                            drop(self.code_word(arg, "--exec=".len()))
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            "difftool" => {
-                for (at, arg) in rest.iter().enumerate() {
-                    match arg.text {
-                        "-x" | "--extcmd" => drop(rest.get(at + 1).map(|a| self.code_word(a, 0))),
-                        text if text.starts_with("--extcmd=") => {
-                            drop(self.code_word(arg, "--extcmd=".len()))
-                        }
-                        _ => {}
-                    }
-                }
-            }
+            "rebase" => self.code_option(rest, "-x", "--exec"),
+            "difftool" => self.code_option(rest, "-x", "--extcmd"),
             "bisect" if rest.first().is_some_and(|a| a.text == "run") => {
                 drop(self.run(&rest[1..], io))
             }
@@ -72,6 +52,19 @@ impl Walker<'_> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// An option whose value is shell code: `-x CODE`, `--exec CODE`, `--exec=CODE`.
+    fn code_option(&mut self, words: &[Arg<'_>], short: &str, long: &str) {
+        for (at, arg) in words.iter().enumerate() {
+            if arg.text == short || arg.text == long {
+                words.get(at + 1).map(|code| self.code_word(code, 0));
+            } else if let Some(code) = arg.text.strip_prefix(long)
+                && code.starts_with('=')
+            {
+                self.code_word(arg, long.len() + 1);
+            }
         }
     }
 

@@ -79,10 +79,11 @@ impl Walker<'_> {
                 let files = words.iter().filter(|a| !a.text.starts_with('-'));
                 Flow::Literal(files.map(|a| format!("{}\n", a.text)).collect())
             }
-            "sed" | "gsed" if replaced(words, io.stdin).is_some() => {
-                Flow::Literal(replaced(words, io.stdin).unwrap_or_default())
-            }
-            "awk" | "gawk" | "mawk" | "sed" | "gsed" => written(name, words),
+            "sed" | "gsed" => match replaced(words, io.stdin) {
+                Some(text) => Flow::Literal(text),
+                None => written(name, words),
+            },
+            "awk" | "gawk" | "mawk" => written(name, words),
             "jq" | "gojq" => strings(words, io.stdin),
             "cut" => cut(words, io.stdin),
             "command" if words.first().is_some_and(|a| a.text == "-v") => {
@@ -284,13 +285,10 @@ fn filters(name: &str, words: &[Arg<'_>]) -> bool {
 /// What `sed s/this/that/` makes of known text, if `this` is no pattern.
 fn replaced(words: &[Arg<'_>], stdin: &Flow) -> Option<String> {
     let [script] = words else { return None };
-    let rest = script.text.strip_prefix('s')?;
-    let mark = rest.chars().next()?;
-    let mut parts = rest[mark.len_utf8()..].split(mark);
-    let (this, that, flags) = (parts.next()?, parts.next()?, parts.next()?);
+    let (this, that, flags) = substitution(script.text)?;
     let plain =
         |text: &str| !text.is_empty() && !text.contains(['\\', '*', '.', '[', '^', '$', '&']);
-    (plain(this) && (that.is_empty() || plain(that)) && matches!(flags, "" | "g"))
+    (plain(this) && (that.is_empty() || plain(that)) && matches!(flags, Some("" | "g")))
         .then(|| stdin.literal().map(|text| text.replace(this, that)))?
 }
 
@@ -372,12 +370,19 @@ fn printed(program: &str) -> Option<String> {
     (texts > 0).then_some(line)
 }
 
+/// The pattern, the replacement and the flags of `s/pattern/replacement/flags`. There are no flags if
+/// the last mark is missing.
+pub(super) fn substitution(script: &str) -> Option<(&str, &str, Option<&str>)> {
+    let rest = script.strip_prefix('s')?;
+    let mark = rest.chars().next()?;
+    let mut parts = rest[mark.len_utf8()..].split(mark);
+    Some((parts.next()?, parts.next()?, parts.next()))
+}
+
 /// `s/^/rm /`: the replacement, with the rest of the line where it stands.
 fn substituted(script: &str) -> Option<String> {
-    let rest = script.strip_prefix('s')?;
-    let mark = rest.chars().next().filter(char::is_ascii_punctuation)?;
-    let mut parts = rest[mark.len_utf8()..].split(mark);
-    let (pattern, replacement) = (parts.next()?, parts.next()?);
+    let (pattern, replacement, _) = substitution(script)
+        .filter(|_| script[1..].starts_with(|mark: char| mark.is_ascii_punctuation()))?;
     if replacement.is_empty() || replacement.ends_with('\\') {
         return None;
     }

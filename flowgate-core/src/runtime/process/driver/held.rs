@@ -83,31 +83,30 @@ impl Driver {
 
     /// Lets the forwarder of a service lead to this process.
     pub(super) fn hand_over(&mut self, key: &Key) {
-        if let (Some(forwarder), Some(address)) = (self.forwarder_of(key), self.address_of(key)) {
+        if let Some((forwarder, address)) = self.way_to(key) {
             forwarder.switch(address);
         }
     }
 
     /// Connections do not go to this process any more: it is on its way down.
     pub(super) fn turn_away(&self, key: &Key) {
-        if let (Some(forwarder), Some(address)) = (self.forwarder_of(key), self.address_of(key)) {
+        if let Some((forwarder, address)) = self.way_to(key) {
             forwarder.leave(address);
         }
     }
 
     /// Returns when this process has answered what the forwarder sent it.
     pub(super) fn answered(&self, key: &Key) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.forwarder_of(key)?.answered(self.address_of(key)?)
+        let (forwarder, address) = self.way_to(key)?;
+        forwarder.answered(address)
     }
 
-    fn forwarder_of(&self, key: &Key) -> Option<&Forwarder> {
-        self.services.get(&key.0)?.forwarder.as_ref()
-    }
-
-    fn address_of(&self, key: &Key) -> Option<SocketAddr> {
+    /// The forwarder in front of a process, and where it forwards to.
+    fn way_to(&self, key: &Key) -> Option<(&Forwarder, SocketAddr)> {
+        let forwarder = self.services.get(&key.0)?.forwarder.as_ref()?;
         let process = self.processes.get(key)?;
         let ip = reachable(&process.spec.host).parse::<IpAddr>();
         let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        Some(SocketAddr::new(ip, process.port?))
+        Some((forwarder, SocketAddr::new(ip, process.port?)))
     }
 }
