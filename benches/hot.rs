@@ -19,7 +19,7 @@ const NOW: u64 = 1_700_000_000_000;
 type SetUp = fn() -> Box<dyn FnMut()>;
 
 /// What can be counted.
-const PATHS: [(&str, SetUp); 10] = [
+const PATHS: [(&str, SetUp); 11] = [
     ("guard: git status", || check("git status")),
     ("guard: a pipeline", || {
         check("cat src/main.rs | grep -n 'fn ' | sort | head -20")
@@ -31,8 +31,9 @@ const PATHS: [(&str, SetUp); 10] = [
         check("python3 -c 'import json; print(json.load(open(\"a.json\")))'")
     }),
     ("guard: a thousand commands", || check(&THOUSAND)),
-    ("accounts: pick and report, 10", || pick(10)),
-    ("accounts: pick and report, 1000", || pick(1_000)),
+    ("accounts: pick and report, 10", || pick(10, true)),
+    ("accounts: pick and report, 1000", || pick(1_000, true)),
+    ("accounts: the same without a session", || pick(1_000, false)),
     ("accounts: classify a 429", classify_429),
     ("config: load, check, resolve", load),
     ("profile: merge", merge),
@@ -48,7 +49,7 @@ fn check(command: &'static str) -> Box<dyn FnMut()> {
     })
 }
 
-fn pick(accounts: u32) -> Box<dyn FnMut()> {
+fn pick(accounts: u32, in_session: bool) -> Box<dyn FnMut()> {
     let mut pool = Pool::new(Settings::default());
     for number in 0..accounts {
         let slot = pool.upsert(&AccountSpec::new(format!("a{number}"), "anthropic"), NOW);
@@ -62,7 +63,7 @@ fn pick(accounts: u32) -> Box<dyn FnMut()> {
         turn += 1;
         let request = Request {
             model,
-            session: Some(turn % 64),
+            session: in_session.then_some(turn % 64),
             tokens: 1_000,
             ..Request::default()
         };

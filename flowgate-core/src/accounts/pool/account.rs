@@ -95,30 +95,32 @@ pub enum Lifecycle {
     Dead,
 }
 
-/// What is read for every pick.
+/// What is read for every pick. What accounts are compared by comes first, together, so that it is
+/// mostly in one line of the cache.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct Account {
-    pub(super) breaker: Breaker,
     /// When it served last, in requests of the whole pool.
     pub(super) last_used: u64,
-    /// The soonest timer that is set for it.
-    pub(super) timer: Timestamp,
-    /// When it came back, while it is loaded slowly. Zero: it is not.
-    pub(super) ramp_from: Timestamp,
-    pub(super) sent: Sent,
-    pub(super) generation: u32,
-    pub(super) weight: u32,
-    pub(super) max_inflight: u32,
     pub(super) inflight: u32,
-    /// How many the provider seems to allow at a time. Zero: no limit was seen.
-    pub(super) learned_cap: u16,
-    /// When that was learned, or grew: in seconds.
-    pub(super) cap_since: u32,
+    pub(super) weight: u32,
     /// Where its budget is.
     pub(super) budget: u32,
+    pub(super) generation: u32,
+    pub(super) max_inflight: u32,
+    /// How many the provider seems to allow at a time. Zero: no limit was seen.
+    pub(super) learned_cap: u16,
+    pub(super) provider: u16,
+    pub(super) sent: Sent,
+    /// When it came back, while it is loaded slowly. Zero: it is not.
+    pub(super) ramp_from: Timestamp,
+    pub(super) breaker: Breaker,
     /// Where the first of its models with a state is.
     pub(super) scopes: u32,
-    pub(super) provider: u16,
+    /// The soonest timer that is set for it.
+    pub(super) timer: Timestamp,
+    /// When its learned capacity was learned, or grew: in seconds.
+    pub(super) cap_since: u32,
     pub(super) tier: u8,
     pub(super) lifecycle: Lifecycle,
     pub(super) present: bool,

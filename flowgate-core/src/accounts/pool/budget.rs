@@ -196,7 +196,6 @@ impl Budget {
     }
 
     /// The pressure under which the account is: 0 it is fresh, 1 it is used up.
-    #[inline]
     pub(super) fn pressure(&self, now: Timestamp, tokens: u32) -> f64 {
         let requests = self.requests.used(self.at, now, 1.0);
         let tokens = self.tokens.used(self.at, now, f64::from(tokens));

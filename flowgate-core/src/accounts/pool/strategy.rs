@@ -5,8 +5,8 @@
 //! are; `fill_first` and `round_robin` are exact always, and `weighted` is in proportion.
 
 use super::Pool;
-use super::account::Slot;
-use super::bitset::{Bitset, members};
+use super::account::{NONE, Slot};
+use super::bitset::Bitset;
 use super::names::mix;
 use super::settings::Strategy;
 use crate::Timestamp;
@@ -50,22 +50,21 @@ impl Candidates<'_> {
             && !self.exclude.iter().any(|slot| slot.index == index)
     }
 
+    /// Those from `from` on.
+    #[inline]
+    fn from(&self, from: u32) -> Rest<'_> {
+        let word = from as usize / 64;
+        Rest {
+            bits: self.word(word) & (u64::MAX << (from % 64)),
+            word,
+            candidates: self,
+        }
+    }
+
     /// The first from `from` on.
     #[inline]
     fn next(&self, from: u32) -> Option<u32> {
-        let mut word = from as usize / 64;
-        let mut bits = self.word(word) & (u64::MAX << (from % 64));
-        loop {
-            while bits != 0 {
-                let index = word as u32 * 64 + bits.trailing_zeros();
-                if self.admits(index) {
-                    return Some(index);
-                }
-                bits &= bits - 1;
-            }
-            word = self.ready.next_word(word + 1)?;
-            bits = self.word(word);
-        }
+        self.from(from).next()
     }
 
     /// The first from `from` on, or else the first of all.
@@ -75,12 +74,53 @@ impl Candidates<'_> {
             .or_else(|| self.next(0).filter(|_| from > 0))
     }
 
+    /// The first from `from` on, or else the first of all, as the sets have it: whether it
+    /// [is admitted](Self::admits) is not asked.
     #[inline]
-    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let first = self.ready.next_word(0);
-        let words = std::iter::successors(first, |word| self.ready.next_word(word + 1));
-        let ready = words.flat_map(|word| members(self.word(word), word));
-        ready.filter(|index| self.admits(*index))
+    fn ready_around(&self, from: u32) -> Option<u32> {
+        let ready = |from| self.from(from).ready();
+        ready(from).or_else(|| ready(0))
+    }
+
+    #[inline]
+    fn iter(&self) -> Rest<'_> {
+        self.from(0)
+    }
+}
+
+/// The candidates that are left.
+struct Rest<'a> {
+    candidates: &'a Candidates<'a>,
+    word: usize,
+    /// Those of the word.
+    bits: u64,
+}
+
+impl Rest<'_> {
+    /// The next one as the sets have it.
+    #[inline]
+    fn ready(&mut self) -> Option<u32> {
+        while self.bits == 0 {
+            self.word = self.candidates.ready.next_word(self.word + 1)?;
+            self.bits = self.candidates.word(self.word);
+        }
+        let index = self.word as u32 * 64 + self.bits.trailing_zeros();
+        self.bits &= self.bits - 1;
+        Some(index)
+    }
+}
+
+impl Iterator for Rest<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            let index = self.ready()?;
+            if self.candidates.admits(index) {
+                return Some(index);
+            }
+        }
     }
 }
 
@@ -94,9 +134,12 @@ pub(super) struct Memory {
     salt: u64,
 }
 
-/// What [`Strategy::Weighted`] remembers.
+/// What [`Strategy::Weighted`] remembers: nothing, until it has to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shares {
+pub(super) struct Shares(Option<Box<Round>>);
+
+#[derive(Clone, Debug, Default)]
+struct Round {
     /// How far each account is ahead of its share, and who is in the round.
     ahead: Vec<i64>,
     in_round: Bitset,
@@ -158,7 +201,7 @@ impl Memory {
             Strategy::RoundRobin => self.in_turn(candidates),
             Strategy::Weighted => match candidates.ready.len() > EXACT {
                 true => self.by_lot(candidates),
-                false => shares.in_proportion(candidates),
+                false => shares.round().in_proportion(candidates),
             },
             Strategy::LeastInflight => self.least(candidates, |index| {
                 let account = account(index);
@@ -176,8 +219,9 @@ impl Memory {
             Strategy::Auto => self.least(candidates, |index| {
                 let pressure = pool.pressure(index, candidates.tokens, candidates.now);
                 // In millionths, and never below zero.
-                let pressure = ((pressure + 2.0) * 1e6) as u64;
-                (pressure, account(index).last_used, Self::toss(salt, index))
+                let pressure = ((pressure + 2.0) * 1e6) as u32;
+                let key = u128::from(pressure) << 64 | u128::from(account(index).last_used);
+                (key, Self::toss(salt, index))
             }),
         }
     }
@@ -196,19 +240,18 @@ impl Memory {
         key: impl Fn(u32) -> K,
     ) -> Option<u32> {
         if candidates.ready.len() <= EXACT {
-            return candidates.iter().min_by_key(|index| key(*index));
+            return least_of(candidates.iter(), key);
         }
         let all = candidates.pool.accounts.len() as u64;
-        let mut best: Option<(K, u32)> = None;
-        for _ in 0..SAMPLES {
-            let from = self.below(all) as u32;
-            let index = candidates.next_around(from)?;
-            let key = key(index);
-            if best.as_ref().is_none_or(|(least, _)| key < *least) {
-                best = Some((key, index));
-            }
-        }
-        best.map(|(_, index)| index)
+        // The places first, so that what is known about them is fetched at the same time.
+        let places: [_; SAMPLES] =
+            std::array::from_fn(|_| candidates.ready_around(self.below(all) as u32));
+        let sampled = places.into_iter().flatten();
+        let admitted = sampled.filter_map(|index| match candidates.admits(index) {
+            true => Some(index),
+            false => candidates.next_around(index),
+        });
+        least_of(admitted, key)
     }
 
     /// By lot, in proportion to the weights.
@@ -229,21 +272,49 @@ impl Memory {
     }
 }
 
+/// The one with the least key, and the first of several.
+#[inline]
+fn least_of<K: Ord>(mut of: impl Iterator<Item = u32>, key: impl Fn(u32) -> K) -> Option<u32> {
+    let first = of.next()?;
+    let mut best = (key(first), first);
+    for index in of {
+        let key = key(index);
+        if key < best.0 {
+            best = (key, index);
+        }
+    }
+    Some(best.1)
+}
+
 impl Shares {
     /// An account is gone.
     pub(super) fn forget(&mut self, index: u32) {
-        self.set_ahead(index, 0);
+        if let Some(round) = &mut self.0 {
+            round.set_ahead(index, 0);
+        }
     }
 
     /// How far the accounts are ahead that are.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
-        self.in_round
-            .iter()
-            .map(|index| (index, self.ahead[index as usize]))
+        let round = self.0.iter();
+        round.flat_map(|round| {
+            let members = round.in_round.iter();
+            members.map(|index| (index, round.ahead[index as usize]))
+        })
     }
 
     /// Says how far an account is ahead.
     pub(super) fn set_ahead(&mut self, index: u32, ahead: i64) {
+        self.round().set_ahead(index, ahead);
+    }
+
+    fn round(&mut self) -> &mut Round {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Round {
+    fn set_ahead(&mut self, index: u32, ahead: i64) {
         if index as usize >= self.ahead.len() {
             if ahead == 0 {
                 return;
@@ -289,12 +360,18 @@ impl Pool {
     #[inline]
     pub(super) fn pressure(&self, index: u32, tokens: u32, now: Timestamp) -> f64 {
         let account = &self.accounts[index as usize];
-        let share = f64::from(account.inflight) / f64::from(account.weight.max(1));
+        let inflight = f64::from(account.inflight);
+        // To divide takes as long as all the rest.
+        let share = match account.weight {
+            0 | 1 => inflight,
+            weight => inflight / f64::from(weight),
+        };
         let load = (INFLIGHT_PRESSURE * share).min(0.5);
-        match self.budgets.get(account.budget as usize) {
-            Some(budget) if self.settings.admission => load + budget.pressure(now, tokens),
-            _ => load,
+        if account.budget == NONE || !self.settings.admission {
+            return load;
         }
+        let budget = self.budgets.get(account.budget as usize);
+        load + budget.map_or(0.0, |budget| budget.pressure(now, tokens))
     }
 }
 
