@@ -33,7 +33,9 @@ const PATHS: [(&str, SetUp); 11] = [
     ("guard: a thousand commands", || check(&THOUSAND)),
     ("accounts: pick and report, 10", || pick(10, true)),
     ("accounts: pick and report, 1000", || pick(1_000, true)),
-    ("accounts: the same without a session", || pick(1_000, false)),
+    ("accounts: the same without a session", || {
+        pick(1_000, false)
+    }),
     ("accounts: classify a 429", classify_429),
     ("config: load, check, resolve", load),
     ("profile: merge", merge),

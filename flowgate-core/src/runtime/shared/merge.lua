@@ -43,7 +43,13 @@ for place = 4, #ARGV, 2 do
     local new = write(joined)
     redis.call('ZADD', KEYS[2], math.max(now, joined[2]) + keep, subject)
     if new ~= old then
-      redis.call('HSET', KEYS[1], subject, new)
+      local first = redis.call('HSET', KEYS[1], subject, new) == 1 and redis.call('HLEN', KEYS[1]) == 1
+      if first then
+        -- A short hash is a list, which is searched from end to end: a long value makes it a table, which
+        -- it stays.
+        redis.call('HSET', KEYS[1], '', string.rep(' ', 4096))
+        redis.call('HDEL', KEYS[1], '')
+      end
       redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], '*', 's', subject, 'f', new, 'w', ARGV[3])
       changed = changed + 1
       -- Who serves again has its turn: strict choices had put it off.

@@ -2,14 +2,16 @@
 -- KEYS: turns (sorted set, by microseconds), number, facts (hash), changes (stream)
 -- ARGV: now in milliseconds (0: the time of the server), milliseconds of a probe, model, who, prefix
 -- of leases, most changes, token, milliseconds between canaries, then the accounts that may not serve
-local now = tonumber(ARGV[1])
--- Turns of one millisecond are told apart by their number where no finer time is known.
-local micros, upto = now * 1000, now * 1000 + 999
-local given = now > 0
-if not given then
+-- Answers the account; with what was leased for probes: account, whether of the account, whether of the
+-- model, until when; or, a number, when somebody has a turn (0: nobody).
+local now, upto, turn = tonumber(ARGV[1]), nil, nil
+if now > 0 then
+  upto = now * 1000 + 999
+else
   local time = redis.call('TIME')
-  micros = time[1] * 1000000 + time[2]
-  now, upto = math.floor(micros / 1000), micros
+  turn = time[1] .. string.format('%06d', time[2])
+  upto = tonumber(turn)
+  now = math.floor(upto / 1000)
 end
 
 -- Until when a subject rests, whether it rested, and when it failed last.
@@ -40,11 +42,16 @@ local function is_excluded(account)
 end
 
 -- Mostly the first has it; then a few at a time.
-local from, count, soonest = 0, 1, nil
-while from < 256 do
-  local turns = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', upto, 'LIMIT', from, count)
+local from, count, soonest, later = 0, 1, nil, nil
+while from < 256 and not later do
+  local turns = redis.call('ZRANGE', KEYS[1], from, from + count - 1, 'WITHSCORES')
   local moved = 0
-  for _, account in ipairs(turns) do
+  for place = 1, #turns, 2 do
+    local account, score = turns[place], tonumber(turns[place + 1])
+    if score > upto then
+      later = score
+      break
+    end
     if not is_excluded(account) then
       local whole, model, facts = 'a\31' .. account, nil, nil
       if ARGV[3] == '' then
@@ -77,15 +84,19 @@ while from < 256 do
         if till > now then
           redis.call('SET', ARGV[5] .. 'k\31' .. account, string.format('%.0f', now + ARGV[8]), 'PX', ARGV[8])
         end
-        if given then micros = micros + redis.call('INCR', KEYS[2]) % 1000 end
-        redis.call('ZADD', KEYS[1], micros, account)
+        -- Turns of one millisecond are told apart by their number where no finer time is known.
+        turn = turn or string.format('%.0f', now * 1000 + redis.call('INCR', KEYS[2]) % 1000)
+        redis.call('ZADD', KEYS[1], turn, account)
+        if not (tries or tries_model) then return account end
         return { account, tries and 1 or 0, tries_model and 1 or 0, string.format('%.0f', now + ARGV[2]) }
       end
     end
   end
-  if #turns < count then break end
+  if #turns < 2 * count then break end
   from, count = from + count - moved, 16
 end
-local next_turn = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', upto), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-if next_turn then soonest = math.min(soonest or math.huge, math.ceil(tonumber(next_turn) / 1000)) end
-return string.format('%.0f', soonest or 0)
+if from >= 256 and not later then
+  later = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%.0f', upto), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+end
+if later then soonest = math.min(soonest or math.huge, math.ceil(tonumber(later) / 1000)) end
+return soonest or 0

@@ -156,21 +156,24 @@ impl Session {
     }
 
     fn offer(&self, answer: &Value, model: Model, token: &str) -> Offer {
+        if let Some(account) = text(answer) {
+            return Offer::Account(Offered {
+                account: account.to_owned(),
+                probes: [false; 2],
+                until: 0,
+            });
+        }
         let [account, whole, of_model, until] = items(answer) else {
-            let until = text(answer).and_then(|until| until.parse().ok());
-            return Offer::Until(until.map_or(0, |until| match until {
-                0 => 0,
-                until => self.time_here(until),
-            }));
+            return Offer::Until(match answer {
+                Value::Int(until @ 1..) => self.time_here(until.unsigned_abs()),
+                _ => 0,
+            });
         };
-        let name = |value: &Value| text(value).unwrap_or_default().to_owned();
-        let until = text(until)
-            .and_then(|until| until.parse().ok())
-            .unwrap_or(0);
+        let until = text(until).and_then(|until| until.parse().ok());
         let offered = Offered {
-            account: name(account),
+            account: text(account).unwrap_or_default().to_owned(),
             probes: [whole, of_model].map(|flag| *flag == Value::Int(1)),
-            until: self.time_here(until),
+            until: self.time_here(until.unwrap_or(0)),
         };
         self.hold_probes(&offered, model, token);
         Offer::Account(offered)
