@@ -335,7 +335,7 @@ pub(crate) struct SimulateArgs {
     /// Only these, such as `auto`; give one for each. Default: all.
     #[arg(long, value_name = "NAME")]
     pub(crate) policy: Vec<String>,
-    /// Where chance comes from; several are several days.
+    /// Where chance comes from; several are several days, and the table is their mean.
     #[arg(
         long,
         value_name = "NUMBER",

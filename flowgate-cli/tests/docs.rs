@@ -1,7 +1,7 @@
 //! Runs what the README and the pages in `docs/` show, and compares what is printed.
 //!
-//! The blocks of a page share one empty directory, in order. A comment above a block says what to do
-//! with it:
+//! The blocks of a page share one directory, in order, which has nothing but the `flowgate-core` of
+//! this repository in it. A comment above a block says what to do with it:
 //!
 //! * `<!-- run -->`: a `console` block; each `$ ` line is run, and what stands below it compared.
 //! * `<!-- file: NAME -->`: the block is written to that file.
@@ -16,6 +16,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -140,6 +141,8 @@ fn run(place: &str, session: &[Shown], directory: &Path) {
 
 fn try_page(page: &Path) {
     let directory = tempfile::tempdir().unwrap();
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("flowgate-core");
+    symlink(core, directory.path().join("flowgate-core")).unwrap();
     let name = page.file_name().unwrap().to_string_lossy();
     for block in blocks(&fs::read_to_string(page).unwrap()) {
         let place = format!("{name}:{}", block.line);

@@ -23,12 +23,13 @@ fn every_package_has_the_same_version() {
         lock["packages"][""]["version"], version,
         "package-lock.json"
     );
-    let dependency =
-        format!("flowgate-core = {{ path = \"flowgate-core\", version = \"{version}\" }}");
-    assert!(
-        read("Cargo.toml").contains(&dependency),
-        "Cargo.toml: workspace.dependencies"
-    );
+    for name in ["flowgate-core", "flowgate-sys"] {
+        let dependency = format!("{name} = {{ path = \"{name}\", version = \"{version}\" }}");
+        assert!(
+            read("Cargo.toml").contains(&dependency),
+            "Cargo.toml: workspace.dependencies"
+        );
+    }
     let pyproject = read("flowgate-py/pyproject.toml");
     assert!(
         pyproject.contains("dynamic = [\"version\"]"),
@@ -41,6 +42,7 @@ fn every_package_has_the_same_version() {
         "flowgate-core",
         "flowgate-node",
         "flowgate-py",
+        "flowgate-sys",
     ] {
         let manifest = read(&format!("{file}/Cargo.toml"));
         assert!(

@@ -20,13 +20,15 @@ pub(super) fn simulate(args: &SimulateArgs, output: &mut Output) -> Result {
             ))?;
         }
         for policy in &policies {
-            for seed in &args.seed {
-                let summary = run_with(&scenario, *policy, args.settings, *seed);
-                if output.is_json() {
-                    rows.push(row(&scenario, *policy, *seed, &summary));
-                } else {
-                    print(*policy, &summary, output)?;
-                }
+            let run = |&seed: &u64| (seed, run_with(&scenario, *policy, args.settings, seed));
+            let days: Vec<(u64, Summary)> = args.seed.iter().map(run).collect();
+            if output.is_json() {
+                rows.extend(
+                    days.iter()
+                        .map(|(seed, day)| row(&scenario, *policy, *seed, day)),
+                );
+            } else {
+                print(*policy, &days, output)?;
             }
         }
     }
@@ -36,15 +38,19 @@ pub(super) fn simulate(args: &SimulateArgs, output: &mut Output) -> Result {
     Ok(Exit::Done)
 }
 
-fn print(policy: Policy, summary: &Summary, output: &mut Output) -> Result<()> {
+/// The mean of some days.
+fn print(policy: Policy, days: &[(u64, Summary)], output: &mut Output) -> Result<()> {
+    let mean = |of: fn(&Summary) -> f64| {
+        days.iter().map(|(_, day)| of(day)).sum::<f64>() / days.len().max(1) as f64
+    };
     output.text(format_args!(
         "  {:<18}{:>11.2}{:>15.1}{:>16.1}{:>13.1}{:>9.1}\n",
         policy.name(),
-        summary.success_percent(),
-        summary.refused_per_1000(),
-        summary.failed_per_1000(),
-        summary.wait_p99_ms as f64 / 1e3,
-        summary.warm_percent(),
+        mean(Summary::success_percent),
+        mean(Summary::refused_per_1000),
+        mean(Summary::failed_per_1000),
+        mean(|day| day.wait_p99_ms as f64 / 1e3),
+        mean(Summary::warm_percent),
     ))
 }
 

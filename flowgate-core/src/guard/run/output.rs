@@ -259,10 +259,10 @@ fn base64(text: &str) -> Option<String> {
 
 fn hex(text: &str) -> Option<String> {
     let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    let bytes = digits.chunks_exact(2).map(|pair| {
-        let high = (pair[0] as char).to_digit(16)?;
-        let low = (pair[1] as char).to_digit(16)?;
-        Some((high * 16 + low) as u8)
+    let (pairs, _) = digits.as_chunks();
+    let bytes = pairs.iter().map(|&[high, low]| {
+        let [high, low] = [high, low].map(|digit| (digit as char).to_digit(16));
+        Some((high? * 16 + low?) as u8)
     });
     String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()
 }

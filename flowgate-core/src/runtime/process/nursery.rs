@@ -69,7 +69,7 @@ impl Nursery {
             Some(socket) => wire::send(socket, &request, &[its.as_fd()]),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
-        let asked = self.running.as_ref().map(&ask);
+        let asked = self.running.as_ref().map(ask);
         if !matches!(asked, Some(Ok(()))) {
             // There is none yet, or somebody killed it.
             self.running = None;

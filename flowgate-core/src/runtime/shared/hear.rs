@@ -35,8 +35,8 @@ impl Session {
             let [next, found] = items(&part) else {
                 return Ok(());
             };
-            for pair in items(found).chunks_exact(2) {
-                self.hear_fact(text(&pair[0]), text(&pair[1]));
+            for [subject, fact] in items(found).as_chunks().0 {
+                self.hear_fact(text(subject), text(fact));
             }
             (self.inner.changed)();
             scan = text(next).unwrap_or("0").to_owned();

@@ -21,9 +21,9 @@ pub(super) fn items(value: &Value) -> &[Value] {
 
 /// The value of a name in a list of names and values.
 pub(super) fn field<'v>(fields: &'v [Value], name: &str) -> Option<&'v str> {
-    let mut pairs = fields.chunks_exact(2);
-    let pair = pairs.find(|pair| text(&pair[0]) == Some(name))?;
-    text(&pair[1])
+    let mut pairs = fields.as_chunks().0.iter();
+    let [_, value] = pairs.find(|[key, _]| text(key) == Some(name))?;
+    text(value)
 }
 
 /// The entries of one stream in the answer to `XREAD`: number and fields.
