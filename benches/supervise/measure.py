@@ -12,13 +12,15 @@ stop_100   the stop command, until the last of them is gone (gone), and until it
 idle       memory of the supervisor (RSS) and of what else it runs (PSS), and how often it wakes up
 flood      a gigabyte of lines through the log, as the child sees it, and the memory of the supervisor
 
-A child writes its number to a file as its first act, and that is watched for. What the children
-themselves take is in every number: `floor` starts them without any supervisor.
+A child writes its number to a named pipe as its first act, and that is waited for without looking
+again and again: on two cores, who looks often enough takes one of them. What the children themselves
+take is in every number: `floor` starts them without any supervisor.
 """
 
 import argparse
 import json
 import os
+import select
 import shutil
 import signal
 import statistics
@@ -31,24 +33,30 @@ from pathlib import Path
 
 # A child that costs nothing to start: the shell is there everywhere.
 CHILD = 'echo $$ > "$0"; exec sleep 100000'
-FLOOD = "yes 'a line of a hundred and twenty bytes, as programs write them all day long, with numbers such as 1234567890 in them.' | head -c 1073741824; touch \"$0\"; exec sleep 100000"
+FLOOD = "yes 'a line of a hundred and twenty bytes, as programs write them all day long, with numbers such as 1234567890 in them.' | head -c 1073741824; echo $$ > \"$0\"; exec sleep 100000"
 
 
-def born(mark, old=None, limit=60):
-    """When another child than the old one was seen to have written this mark, as seconds of the wall
-    clock, and its number. The time of the file itself is that of the last tick of the kernel, which
-    may be before the kill."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        try:
-            text = Path(mark).read_text()
-            # It is there before all of it is.
-            if text.endswith("\n") and (pid := int(text)) != old:
-                return time.time(), pid
-        except (FileNotFoundError, ValueError):
-            pass
-        time.sleep(0.0001)
-    raise TimeoutError(mark)
+class Mark:
+    """Where children say that they are there: a pipe that they open by name."""
+
+    def __init__(self, path):
+        self.path, self.rest = path, b""
+        os.mkfifo(path)
+        # For writing as well: so nobody who opens it waits, and nothing ends when a child does.
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def born(self, old=None, limit=60):
+        """The number of the next child that is not the old one, and when it was heard of; `None` if
+        that takes longer than the limit, in seconds."""
+        end = time.monotonic() + limit
+        while (left := end - time.monotonic()) > 0 and select.select([self.fd], [], [], left)[0]:
+            self.rest += os.read(self.fd, 4096)
+            now = time.monotonic()
+            while b"\n" in self.rest:
+                line, self.rest = self.rest.split(b"\n", 1)
+                if int(line) != old:
+                    return now, int(line)
+        return None
 
 
 class Supervisor:
@@ -56,18 +64,19 @@ class Supervisor:
         self.root, self.flowgate = Path(root), flowgate
         self.process = None
 
-    def run(self, *command, **more):
-        return subprocess.run(
+    def begin(self, *command):
+        return subprocess.Popen(
             command, cwd=self.root, env=self.env(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, **more)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def run(self, *command):
+        self.begin(*command).wait()
 
     def env(self):
         return os.environ
 
     def spawn(self, *command):
-        self.process = subprocess.Popen(
-            command, cwd=self.root, env=self.env(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = self.begin(*command)
 
     def pid(self):
         return self.process.pid
@@ -98,7 +107,7 @@ class FlowGate(Supervisor):
         self.spawn(self.flowgate, "up")
 
     def restart(self, name):
-        self.run(self.flowgate, "service", "restart", name)
+        return self.begin(self.flowgate, "service", "restart", name)
 
     def stop(self):
         self.run(self.flowgate, "down")
@@ -129,7 +138,7 @@ class Supervisord(Supervisor):
         self.spawn("supervisord", "-c", f"{self.root}/conf")
 
     def restart(self, name):
-        self.run("supervisorctl", "-c", f"{self.root}/conf", "restart", name)
+        return self.begin("supervisorctl", "-c", f"{self.root}/conf", "restart", name)
 
     def stop(self):
         self.run("supervisorctl", "-c", f"{self.root}/conf", "shutdown")
@@ -156,7 +165,7 @@ class Pm2(Supervisor):
         return int((self.root / "pm2/pm2.pid").read_text())
 
     def restart(self, name):
-        self.run("pm2", "restart", name)
+        return self.begin("pm2", "restart", name)
 
     def stop(self):
         self.run("pm2", "kill")
@@ -211,22 +220,23 @@ def spread(times):
 def measure(kind, options):
     result = {}
     with tempfile.TemporaryDirectory() as root:
-        one, mark = kind(root, options.flowgate), f"{root}/one"
-        one.start([("one", CHILD, mark)])
-        _, pid = born(mark)
+        one, mark = kind(root, options.flowgate), Mark(f"{root}/one")
+        one.start([("one", CHILD, mark.path)])
+        _, pid = mark.born()
         crash, command = [], []
         for _ in range(options.runs):
             time.sleep(1.2)
-            before = time.time()
+            before = time.monotonic()
             os.kill(pid, signal.SIGKILL)
-            began, pid = born(mark, pid)
+            began, pid = mark.born(pid)
             crash.append(began - before)
         for _ in range(max(options.runs // 3, 1)):
             time.sleep(1.2)
-            before = time.time()
-            one.restart("one")
-            began, pid = born(mark, pid)
+            before = time.monotonic()
+            restart = one.restart("one")
+            began, pid = mark.born(pid)
             command.append(began - before)
+            restart.wait()
         # Until nothing is expected any more: after ten seconds a failure is forgotten.
         time.sleep(15)
         seen = wakeups([one.pid(), *one.others()])
@@ -242,10 +252,11 @@ def measure(kind, options):
         one.end()
     with tempfile.TemporaryDirectory() as root:
         many = kind(root, options.flowgate)
-        marks = [f"{root}/m{n}" for n in range(100)]
-        before = time.time()
-        many.start([(f"s{n}", CHILD, mark) for n, mark in enumerate(marks)])
-        found = [born(mark) for mark in marks]
+        marks = [Mark(f"{root}/m{n}") for n in range(100)]
+        before = time.monotonic()
+        many.start([(f"s{n}", CHILD, mark.path) for n, mark in enumerate(marks)])
+        # The last one first: whoever is woken by each of them is in the way of the rest.
+        found = [mark.born() for mark in reversed(marks)]
         result["start_100_ms"] = round((max(began for began, _ in found) - before) * 1000, 1)
         time.sleep(3)
         others = many.others()
@@ -262,18 +273,16 @@ def measure(kind, options):
         result["stop_100_command_ms"] = round((time.monotonic() - before) * 1000, 1)
         many.end()
     with tempfile.TemporaryDirectory() as root:
-        flood, mark = kind(root, options.flowgate), f"{root}/flood"
-        before = time.time()
-        flood.start([("flood", FLOOD, mark)])
-        end = time.monotonic() + 300
-        seen = []
-        while not os.path.exists(mark) and time.monotonic() < end:
-            time.sleep(0.02)
+        flood, mark = kind(root, options.flowgate), Mark(f"{root}/flood")
+        before = time.monotonic()
+        flood.start([("flood", FLOOD, mark.path)])
+        seen, over = [], None
+        while not (over := mark.born(limit=0.02)) and time.monotonic() < before + 300:
             try:
                 seen.append(memory(flood.pid(), "VmRSS", "status"))
             except (OSError, ValueError):
                 pass
-        result["flood"] = {"mb_per_s": round(1024 / (os.stat(mark).st_mtime - before)),
+        result["flood"] = {"mb_per_s": round(1024 / (over[0] - before)),
                            # To start takes memory, too, for a moment.
                            "peak_rss_mb": round(max(seen[len(seen) // 2:], default=0.0), 1)}
         flood.stop()
@@ -283,33 +292,34 @@ def measure(kind, options):
 
 def floor(options):
     """What the children take by themselves, started by this script."""
-    def start(mark):
-        return subprocess.Popen(["sh", "-c", CHILD, mark])
+    def start(script, mark, **more):
+        return subprocess.Popen(["sh", "-c", script, mark.path], **more)
+
+    def end(child):
+        child.kill()
+        child.wait()
 
     one = []
     with tempfile.TemporaryDirectory() as root:
-        for number in range(options.runs):
-            before = time.time()
-            child = start(f"{root}/{number}")
-            one.append(born(f"{root}/{number}")[0] - before)
-            child.kill()
-            child.wait()
+        mark = Mark(f"{root}/one")
+        for _ in range(options.runs):
+            before = time.monotonic()
+            child = start(CHILD, mark)
+            one.append(mark.born()[0] - before)
+            end(child)
     with tempfile.TemporaryDirectory() as root:
-        marks = [f"{root}/m{n}" for n in range(100)]
-        before = time.time()
-        children = [start(mark) for mark in marks]
-        hundred = max(born(mark)[0] for mark in marks) - before
+        marks = [Mark(f"{root}/m{n}") for n in range(100)]
+        before = time.monotonic()
+        children = [start(CHILD, mark) for mark in marks]
+        hundred = max(mark.born()[0] for mark in reversed(marks)) - before
         for child in children:
-            child.kill()
-            child.wait()
+            end(child)
     with tempfile.TemporaryDirectory() as root, open(f"{root}/log", "wb") as log:
-        before = time.time()
-        child = subprocess.Popen(["sh", "-c", FLOOD, f"{root}/flood"], stdout=log)
-        while not os.path.exists(f"{root}/flood"):
-            time.sleep(0.02)
-        flood = 1024 / (os.stat(f"{root}/flood").st_mtime - before)
-        child.kill()
-        child.wait()
+        mark = Mark(f"{root}/flood")
+        before = time.monotonic()
+        child = start(FLOOD, mark, stdout=log)
+        flood = 1024 / (mark.born()[0] - before)
+        end(child)
     return {"start": spread(one), "start_100_ms": round(hundred * 1000, 1), "flood_mb_per_s": round(flood)}
 
 

@@ -139,10 +139,22 @@ fn run(place: &str, session: &[Shown], directory: &Path) {
     }
 }
 
+/// Services that a page has started end with it, also if it does not get to its end.
+struct Down<'d>(&'d Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        let mut down = Command::new(env!("CARGO_BIN_EXE_flowgate"));
+        let down = down.args(["down", "--force"]).current_dir(self.0);
+        let _ = down.env_remove("FLOWGATE_CONFIG").output();
+    }
+}
+
 fn try_page(page: &Path) {
     let directory = tempfile::tempdir().unwrap();
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("flowgate-core");
     symlink(core, directory.path().join("flowgate-core")).unwrap();
+    let _down = Down(directory.path());
     let name = page.file_name().unwrap().to_string_lossy();
     for block in blocks(&fs::read_to_string(page).unwrap()) {
         let place = format!("{name}:{}", block.line);

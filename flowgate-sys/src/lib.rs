@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// Which side of a [`fork`] this is.
@@ -95,17 +95,178 @@ pub fn reset_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes another program, with these arguments and variables. Unlike what the standard library
-/// does, a file that is no program is never given to a shell instead. Returns only if it fails.
-pub fn execute(program: &CStr, arguments: &[CString], variables: &[CString]) -> io::Error {
+/// A program, and what it starts with.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// Where it is.
+    pub path: &'a CStr,
+    /// What it is called, and its arguments.
+    pub arguments: &'a [CString],
+    /// Its variables, as `NAME=value`.
+    pub variables: &'a [CString],
+    /// Where it works; `None` is where this process does.
+    pub directory: Option<&'a CStr>,
+    /// Its standard output.
+    pub stdout: BorrowedFd<'a>,
+    /// Its standard error.
+    pub stderr: BorrowedFd<'a>,
+    /// The socket that it finds as descriptor 3. It is told its own number then, as `LISTEN_PID`.
+    pub listener: Option<BorrowedFd<'a>>,
+}
+
+/// Why a program did not start.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// There is no new process.
+    Fork(io::Error),
+    /// It cannot work in its directory.
+    Directory(io::Error),
+    /// It is no program that can be run.
+    Program(io::Error),
+}
+
+/// Starts a program, in a group of processes of its own, with every signal as it is by default, and
+/// returns its number when it runs. Its standard input is that of this process. Unlike what the
+/// standard library does, a file that is no program is never given to a shell instead.
+///
+/// The memory of this process is not copied for the moment until the program has its own: the new
+/// process uses it, and this one, which waits, goes on after that. With much memory, or little to
+/// do, that copy is most of the time that a start takes.
+///
+/// # Errors
+///
+/// [`NotStarted`], also with [`io::ErrorKind::InvalidInput`] for a descriptor below 4: it would be
+/// in the way of another.
+pub fn spawn(program: &Program<'_>) -> Result<u32, NotStarted> {
     let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
-        let texts = texts.iter().map(|text| text.as_ptr());
-        texts.chain([ptr::null()]).collect()
+        texts.iter().map(|text| text.as_ptr()).collect()
     };
-    let (arguments, variables) = (pointers(arguments), pointers(variables));
-    // SAFETY: both lists end with a null pointer, and they and their texts outlive the call.
-    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), variables.as_ptr()) };
-    io::Error::last_os_error()
+    let mut arguments = pointers(program.arguments);
+    arguments.push(ptr::null());
+    let mut listen_pid = *LISTEN_PID;
+    let mut variables = pointers(program.variables);
+    if program.listener.is_some() {
+        variables.push((&raw mut listen_pid).cast());
+    }
+    variables.push(ptr::null());
+    let descriptors = [Some(program.stdout), Some(program.stderr), program.listener];
+    let descriptors = descriptors.map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
+    if descriptors.iter().any(|fd| (0..=3).contains(fd)) {
+        return Err(NotStarted::Fork(io::ErrorKind::InvalidInput.into()));
+    }
+    let [stdout, stderr, listener] = descriptors;
+    let mut birth = Birth {
+        path: program.path.as_ptr(),
+        arguments: arguments.as_ptr(),
+        variables: variables.as_ptr(),
+        listen_pid: &raw mut listen_pid,
+        directory: program.directory.map_or(ptr::null(), CStr::as_ptr),
+        stdout,
+        stderr,
+        listener,
+        failed: None,
+    };
+    // More than the calls of the new process need; the alignment that every architecture asks for.
+    let mut stack = Vec::<u128>::with_capacity(2048);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the mask is initialised by the first call that has it. The new process runs on a stack
+    // of its own; what it reads and writes besides is `birth` and what that points to, and all of it
+    // outlives the call, which returns when the new process has other memory or is gone
+    // (CLONE_VFORK). Until then this thread waits, and nobody else knows of `birth`. No handler of a
+    // signal runs in the new process: they are held back from before it is there until it has none.
+    let (pid, error) = unsafe {
+        let mut mask = std::mem::zeroed();
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut mask);
+        let top = stack.spare_capacity_mut().as_mut_ptr_range().end.cast();
+        let pid = libc::clone(be_born, top, flags, ptr::from_mut(&mut birth).cast());
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &mask, ptr::null_mut());
+        (pid, error)
+    };
+    let Ok(number) = u32::try_from(pid) else {
+        return Err(NotStarted::Fork(error));
+    };
+    let Some((step, errno)) = birth.failed else {
+        return Ok(number);
+    };
+    // SAFETY: it is a child of this process that has ended; how, is known.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    let error = io::Error::from_raw_os_error(errno);
+    Err(match step {
+        Step::Fork => NotStarted::Fork(error),
+        Step::Directory => NotStarted::Directory(error),
+        Step::Program => NotStarted::Program(error),
+    })
+}
+
+/// Room for the longest number there is, and its end.
+const LISTEN_PID: &[u8; 22] = b"LISTEN_PID=\0\0\0\0\0\0\0\0\0\0\0";
+
+/// What a new process reads, and where it says what went wrong.
+struct Birth {
+    path: *const libc::c_char,
+    arguments: *const *const libc::c_char,
+    variables: *const *const libc::c_char,
+    listen_pid: *mut [u8; 22],
+    directory: *const libc::c_char,
+    stdout: RawFd,
+    stderr: RawFd,
+    /// -1 if there is none.
+    listener: RawFd,
+    failed: Option<(Step, i32)>,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Fork,
+    Directory,
+    Program,
+}
+
+/// The new process, from its first moment to its program. It shares the memory of another one, so it
+/// takes and gives back none, and makes system calls only.
+extern "C" fn be_born(birth: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: this is what `spawn` has passed, and nobody else uses it now.
+    let birth = unsafe { &mut *birth.cast::<Birth>() };
+    // SAFETY: the paths, and both lists of texts, which end with a null pointer, outlive this process
+    // in that memory, as `spawn` says. The descriptors are open, and those that are replaced are this
+    // process's own.
+    let step = unsafe {
+        'failed: {
+            if reset_signals().is_err() {
+                break 'failed Step::Fork;
+            }
+            if !birth.directory.is_null() && libc::chdir(birth.directory) != 0 {
+                break 'failed Step::Directory;
+            }
+            let is_set_up = libc::setpgid(0, 0) == 0
+                && libc::dup2(birth.stdout, 1) == 1
+                && libc::dup2(birth.stderr, 2) == 2
+                && (birth.listener < 0 || libc::dup2(birth.listener, 3) == 3);
+            if is_set_up {
+                if birth.listener >= 0 {
+                    write_number(libc::getpid().unsigned_abs(), &mut *birth.listen_pid);
+                }
+                libc::execve(birth.path, birth.arguments, birth.variables);
+            }
+            Step::Program
+        }
+    };
+    birth.failed = Some((step, io::Error::last_os_error().raw_os_error().unwrap_or(0)));
+    // SAFETY: nothing of the process whose memory this is runs at this exit.
+    unsafe { libc::_exit(127) }
+}
+
+/// Writes a number behind the `=`.
+fn write_number(number: u32, text: &mut [u8; 22]) {
+    let length = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let mut rest = number;
+    for digit in text[11..11 + length].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
 }
 
 /// Lets children vanish when they end, without being waited for.

@@ -5,7 +5,11 @@
 //! $ RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p flowgate-sys --target x86_64-unknown-linux-gnu
 //! ```
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may stop at the first surprise"
+)]
 
 #[cfg(not(target_os = "linux"))]
 fn main() {}
@@ -19,23 +23,30 @@ fn main() {
 mod linux {
     use std::ffi::CString;
     use std::fs;
-    use std::io::{self, Write};
-    use std::os::fd::{AsFd, AsRawFd};
+    use std::io::{self, Read, Write};
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
     use std::process::{Command, exit};
 
-    use flowgate_sys::Forked;
+    use flowgate_sys::{Forked, NotStarted, Program};
     use rustix::event::{PollFd, PollFlags, poll};
-    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+    use rustix::process::{
+        Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpid,
+    };
 
     pub(crate) fn main() {
         if std::env::args().nth(1).as_deref() == Some("inherited") {
             return what_was_inherited_is_closed();
         }
         // Each in a process of its own, for they change what the process is.
-        let tests: [(&str, fn()); 7] = [
+        let tests: [(&str, fn()); 9] = [
             ("a copy ends by itself", || ()),
-            ("another program takes its place", another_program),
+            ("another program is started", another_program),
             ("what is no program is not run", no_program),
+            ("a program finds what it is handed", what_it_is_handed),
+            (
+                "nothing of this process shows in a program",
+                nothing_of_this,
+            ),
             ("signals are held back", signals_are_held_back),
             ("signals mean what they do by default", signals_are_reset),
             ("descriptor 3 is taken", descriptor_3),
@@ -81,35 +92,163 @@ mod linux {
         texts.collect()
     }
 
-    fn run(program: &str, arguments: &[&str], variables: &[&str]) -> i32 {
-        code(|| {
-            let program = CString::new(program).unwrap();
-            let error = flowgate_sys::execute(&program, &texts(arguments), &texts(variables));
-            100 + error.raw_os_error().unwrap()
+    /// What a program is started with, to be changed.
+    struct Given<'a> {
+        arguments: &'a [&'a str],
+        variables: &'a [&'a str],
+        directory: Option<&'a str>,
+        stdout: Option<&'a fs::File>,
+        listener: Option<BorrowedFd<'a>>,
+    }
+
+    const GIVEN: Given<'_> = Given {
+        arguments: &["x"],
+        variables: &[],
+        directory: None,
+        stdout: None,
+        listener: None,
+    };
+
+    /// Starts it where none of its descriptors is in the way of another.
+    fn start(path: &str, given: &Given<'_>) -> Result<u32, NotStarted> {
+        let high = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 10).unwrap();
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let stdout = high(given.stdout.map_or(stdout.as_fd(), |file| file.as_fd()));
+        let stderr = high(stderr.as_fd());
+        let listener = given.listener.map(high);
+        let directory = given.directory.map(|path| CString::new(path).unwrap());
+        flowgate_sys::spawn(&Program {
+            path: &CString::new(path).unwrap(),
+            arguments: &texts(given.arguments),
+            variables: &texts(given.variables),
+            directory: directory.as_deref(),
+            stdout: stdout.as_fd(),
+            stderr: stderr.as_fd(),
+            listener: listener.as_ref().map(AsFd::as_fd),
         })
     }
 
+    /// The code that it ends with, if it starts.
+    fn run(path: &str, given: &Given<'_>) -> Result<i32, NotStarted> {
+        let child = Pid::from_raw(start(path, given)?.try_into().unwrap());
+        let (_, status) = waitpid(child, WaitOptions::empty()).unwrap().unwrap();
+        Ok(status.exit_status().unwrap_or(-1))
+    }
+
+    fn sh(script: &str, given: Given<'_>) -> i32 {
+        let arguments: &[&str] = &["sh", "-c", script];
+        run("/bin/sh", &Given { arguments, ..given }).unwrap()
+    }
+
     fn another_program() {
+        let variables: &[&str] = &["A=1", "B=two words", "PATH=/bin"];
         let script = "test \"$A $B\" = '1 two words' && exit 7";
-        let variables = ["A=1", "B=two words", "PATH=/bin"];
-        assert_eq!(run("/bin/sh", &["sh", "-c", script], &variables), 7);
+        assert_eq!(sh(script, Given { variables, ..GIVEN }), 7);
         let many: Vec<String> = (0..500).map(|number| format!("V{number}=x")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(run("/bin/sh", &["sh", "-c", "exit ${#V499}"], &many), 1);
-        assert_eq!(run("/bin/true", &[], &[]), 0);
+        let variables: &[&str] = &many;
+        assert_eq!(sh("exit ${#V499}", Given { variables, ..GIVEN }), 1);
+        let arguments: &[&str] = &[];
+        let given = Given { arguments, ..GIVEN };
+        assert_eq!(run("/bin/true", &given).unwrap(), 0);
+        // Its number is told at once, and it is a group of its own.
+        let arguments = &["sleep", "60"];
+        let pid = start("/bin/sleep", &Given { arguments, ..GIVEN }).unwrap();
+        let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+        assert_eq!(rustix::process::getpgid(Some(pid)).unwrap(), pid);
+        kill_process_group(pid, Signal::TERM).unwrap();
+        let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(Signal::TERM.as_raw()));
     }
 
     fn no_program() {
+        let program = |path: &str| match run(path, &GIVEN) {
+            Err(NotStarted::Program(error)) => error.raw_os_error().unwrap(),
+            other => panic!("{other:?}"),
+        };
         // ENOENT, EACCES, ENOEXEC of Linux.
-        assert_eq!(run("/nowhere", &["x"], &[]), 102);
-        assert_eq!(run("/etc/passwd", &["x"], &[]), 113);
+        assert_eq!(program("/nowhere"), 2);
+        assert_eq!(program("/etc/passwd"), 13);
         let text = std::env::temp_dir().join(format!("flowgate-sys-{}", getpid()));
         fs::write(&text, "exit 0\n").unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(&text, mode).unwrap();
         // No shell is asked to make something of it.
-        assert_eq!(run(text.to_str().unwrap(), &["x"], &[]), 108);
+        assert_eq!(program(text.to_str().unwrap()), 8);
         fs::remove_file(&text).unwrap();
+        let directory = Some("/nowhere");
+        let nowhere = run("/bin/true", &Given { directory, ..GIVEN });
+        assert!(
+            matches!(&nowhere, Err(NotStarted::Directory(error)) if error.raw_os_error() == Some(2)),
+            "{nowhere:?}"
+        );
+        // None of those that did not start is left to be waited for.
+        assert!(rustix::process::wait(WaitOptions::empty()).is_err());
+    }
+
+    fn what_it_is_handed() {
+        flowgate_sys::close_inherited().unwrap();
+        let (mut read, write) = io::pipe().unwrap();
+        let output = fs::File::from(std::os::fd::OwnedFd::from(write));
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let given = Given {
+            directory: Some("/usr"),
+            stdout: Some(&output),
+            listener: Some(socket.as_fd()),
+            variables: &["PATH=/bin:/usr/bin"],
+            ..GIVEN
+        };
+        // The shell has a directory open as long as it looks what is in it.
+        let script = "test $LISTEN_PID = $$ && pwd && readlink /proc/$$/fd/3 && \
+                      for fd in /proc/$$/fd/*; do if test -e $fd; then echo ${fd##*/}; fi; done";
+        assert_eq!(sh(script, given), 0);
+        drop(output);
+        let mut said = String::new();
+        read.read_to_string(&mut said).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines[1].starts_with("socket:"), "{said}");
+        assert_eq!((lines[0], &lines[2..]), ("/usr", &["0", "1", "2", "3"][..]));
+        let script = "test -z \"$LISTEN_PID\"";
+        assert_eq!(sh(script, GIVEN), 0);
+        // What would be in the way of another is not taken.
+        let low = flowgate_sys::spawn(&Program {
+            path: c"/bin/true",
+            arguments: &[],
+            variables: &[],
+            directory: None,
+            stdout: io::stdout().as_fd(),
+            stderr: io::stderr().as_fd(),
+            listener: None,
+        });
+        assert!(
+            matches!(&low, Err(NotStarted::Fork(error)) if error.kind() == io::ErrorKind::InvalidInput)
+        );
+    }
+
+    fn nothing_of_this() {
+        flowgate_sys::forget_children();
+        let _children = flowgate_sys::hold_signals().unwrap();
+        let before = (mask("SigBlk"), mask("SigIgn"));
+        let (mut read, write) = io::pipe().unwrap();
+        let output = fs::File::from(std::os::fd::OwnedFd::from(write));
+        let arguments: &[&str] = &["grep", "^Sig[BI]", "/proc/self/status"];
+        let stdout = Some(&output);
+        let given = Given {
+            arguments,
+            stdout,
+            ..GIVEN
+        };
+        start("/bin/grep", &given).unwrap();
+        drop(output);
+        let mut said = String::new();
+        read.read_to_string(&mut said).unwrap();
+        assert_eq!(
+            said,
+            "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+        );
+        // And the other way round.
+        assert_eq!((mask("SigBlk"), mask("SigIgn")), before);
+        assert_ne!(before.0, 0);
     }
 
     fn signals_are_held_back() {

@@ -161,6 +161,35 @@ async fn one_that_ended_while_nobody_looked_is_started_anew() {
     assert!(left.is_empty(), "{:?}", describe(left));
 }
 
+#[tokio::test]
+async fn a_record_of_the_process_before_does_not_hide_the_one_that_runs() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut first = supervisor(temp.path(), false);
+    settled(&mut first);
+    let (pid, _) = record(temp.path());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // As if it was killed when this one was started, before that was written down and before the
+    // record of the last one, which its shim held too, was removed.
+    let mut last = Command::new("true").spawn().unwrap();
+    last.wait().unwrap();
+    let written = temp.path().join("services/web/record.1.json");
+    let mut older: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&written).unwrap()).unwrap();
+    older["generation"] = 0.into();
+    older["main"] = serde_json::json!([last.id(), 1]);
+    let path = temp.path().join("services/web/record.0.json");
+    fs::write(&path, older.to_string()).unwrap();
+    fs::remove_file(written).unwrap();
+    let mut rig = come_back(temp).await;
+    rig.handle.start(Selection::All);
+    let status = rig.becomes("web", PublicState::Running).await.service;
+    assert_eq!((status.process.unwrap().pid, status.generation), (pid, 1));
+    until("the old record is gone", || !path.exists()).await;
+    let (_, left) = stop_all(rig).await;
+    assert!(left.is_empty(), "{:?}", describe(left));
+}
+
 /// Some live for a moment only.
 fn kill_if_there(pid: u32) {
     let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();

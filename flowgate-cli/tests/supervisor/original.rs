@@ -6,19 +6,34 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::quickstart::{Up, flowgate, run, text};
+use crate::quickstart::{Down, Up, flowgate, run, text};
 use crate::rig::{alive_in, exists, free_port};
 use crate::switch::{Load, Request};
 
+/// A project, whose services end with the test, however that ends.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        drop(Down(self.path()));
+    }
+}
+
 /// A project with these services, and two profiles.
-fn project(services: &str) -> tempfile::TempDir {
+fn project(services: &str) -> Project {
     let dir = tempfile::tempdir().unwrap();
     let config = format!(
         "config_version: 2\nservices:\n{services}litellm_base: {{litellm_settings: {{num_retries: 1}}}}\n\
          profiles: {{good: {{}}, cost: {{litellm_settings: {{num_retries: 2}}}}, bad: {{litellm_settings: {{broken: true}}}}}}\n"
     );
     fs::write(dir.path().join("flowgate.yaml"), config).unwrap();
-    dir
+    Project(dir)
 }
 
 /// One that sleeps.
@@ -43,6 +58,22 @@ fn reader(port: u16) -> String {
 fn status(dir: &Path) -> Value {
     let out = run(dir, &["status", "--format", "json"]);
     serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn supervisor(dir: &Path) -> u32 {
+    status(dir)["pid"].as_u64().unwrap().try_into().unwrap()
+}
+
+/// Everything that was started to supervise in the background here.
+fn supervisors(dir: &Path) -> Vec<u32> {
+    let file = dir.canonicalize().unwrap().join("flowgate.yaml");
+    let is_one = |pid: &u32| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains(file.to_str().unwrap()) && line.contains("--no-attach")
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_one).collect()
 }
 
 fn pid(dir: &Path) -> u32 {
@@ -158,6 +189,8 @@ fn r10_starts_at_the_same_time_start_one_process() {
     for mut up in ups {
         up.wait().unwrap();
     }
+    // Those that were late do not wait for the first one to end.
+    assert_eq!(supervisors(dir.path()), [supervisor(dir.path())]);
     let starts: Vec<_> = (0..8)
         .map(|_| {
             flowgate(dir.path(), &["service", "start", "web"])

@@ -41,7 +41,11 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn new(dir: &Path, args: &[&str]) -> Self {
-        let mut child = flowgate(dir, args)
+        Self::of(dir, flowgate(dir, args))
+    }
+
+    pub(crate) fn of(dir: &Path, mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -100,6 +104,15 @@ impl Drop for Up {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Whatever still runs in a directory ends with the test, however that ends.
+pub(crate) struct Down<'d>(pub(crate) &'d Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        run(self.0, &["down", "--force"]);
     }
 }
 
@@ -276,6 +289,7 @@ fn the_example_with_litellm_is_right_and_runs_where_litellm_is_installed() {
     if !std::env::split_paths(&path).any(|dir| dir.join("litellm").exists()) {
         return;
     }
+    let _down = Down(dir.path());
     let out = run(dir.path(), &["up", "--detach"]);
     assert!(out.status.success(), "{}", text(&out.stdout));
     let answer = CHAT.send(port).unwrap();

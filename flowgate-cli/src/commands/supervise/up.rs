@@ -13,6 +13,7 @@ use flowgate_core::runtime::process::{
     self, ControlError, Request, Running, RuntimeDir, Supervisor, ask, follow,
 };
 use flowgate_core::supervise::{Selection, Services};
+use rustix::process::Pid;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -353,5 +354,12 @@ fn detach(file: &Path, dir: &Path, names: &[String], output: &mut Output) -> Res
         }
         std::thread::sleep(Duration::from_millis(10));
     };
+    if answer["pid"] != child.id() {
+        // Another one was quicker. Ours still waits for its place, and would take it when that one is
+        // brought down.
+        let _ =
+            rustix::process::kill_process(Pid::from_child(&child), rustix::process::Signal::TERM);
+        let _ = child.wait();
+    }
     show(&answer, is_up, output)
 }

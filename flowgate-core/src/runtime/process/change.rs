@@ -157,12 +157,12 @@ struct Now {
 
 impl Now {
     async fn of(handle: &Handle) -> Self {
-        let status = handle.status().await.into_iter();
-        let running = status.filter(|status| status.service.want == Want::Up);
+        let status = handle.standing().await.into_iter();
+        let running = status.filter(|status| status.want == Want::Up);
         Self {
             // They fit together, since a supervisor has them.
             services: Services::new(handle.specs().await).unwrap_or_default(),
-            running: running.map(|status| status.service.name).collect(),
+            running: running.map(|status| status.name).collect(),
         }
     }
 }

@@ -199,13 +199,10 @@ impl ServiceDir {
         self.path.join(format!("notify.{generation}"))
     }
 
-    /// Removes what belonged to one process.
-    pub(super) fn forget(&self, generation: Gen) {
+    /// What belonged to one process, apart from its record. Most of it is not there.
+    pub(super) fn litter(&self, generation: Gen) -> [PathBuf; 3] {
         let word = self.path.join(super::shim::word_name(generation));
-        for path in [self.output(generation), self.notify(generation), word] {
-            // Most of these are not there.
-            let _ = fs::remove_file(path);
-        }
+        [self.output(generation), self.notify(generation), word]
     }
 }
 

@@ -136,6 +136,11 @@ impl Talk {
         Self::new(socket)
     }
 
+    /// Sends what need not arrive.
+    fn send_now(&self, request: &Request) {
+        let _ = wire::send(&self.socket, request, &[]);
+    }
+
     pub(super) async fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let send = || wire::send(&self.socket, request, fds);
         self.socket.async_io(Interest::WRITABLE, send).await
@@ -146,5 +151,29 @@ impl Talk {
         let receive = || wire::receive(&self.socket);
         let received = self.socket.async_io(Interest::READABLE, receive).await;
         received.ok().flatten()
+    }
+}
+
+/// A shim whose process is over. Whoever lets go of it has heard how that ended: nobody needs to be
+/// told of it later.
+#[derive(Debug)]
+pub(super) struct Idle(Option<Talk>);
+
+impl Idle {
+    pub(super) fn new(talk: Talk) -> Self {
+        Self(Some(talk))
+    }
+
+    /// For the next process. It forgets the last one over that by itself.
+    pub(super) fn take(mut self) -> Option<Talk> {
+        self.0.take()
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        if let Some(talk) = &self.0 {
+            talk.send_now(&Request::Forget);
+        }
     }
 }

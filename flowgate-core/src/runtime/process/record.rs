@@ -81,10 +81,15 @@ pub(super) async fn find_all(dir: &RuntimeDir) -> Vec<Verified> {
     for directory in entries(&dir.services()) {
         let mut known = Vec::new();
         for record in records(&directory) {
-            known.push(record.shim.0);
-            found.push(verify(record, &directory).await);
+            let shim = record.shim.0;
+            let verified = verify(record, &directory).await;
+            if matches!(verified, Verified::Ours(_)) {
+                known.push(shim);
+            }
+            found.push(verified);
         }
-        // Between the start of a process and its record a supervisor can be killed.
+        // Between the start of a process and its record a supervisor can be killed. The record of the
+        // one before, of the same shim, may still be there.
         for shim in doors(&directory).filter(|shim| !known.contains(shim)) {
             let unrecorded = behind_door(&directory, shim).await;
             found.extend(unrecorded.map(|left| Verified::Ours(Box::new(left))));

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::Error;
 use super::change::Change;
 use super::control::{Call, Client, Control, ControlError, Followed, Refusal};
 use super::dir::SOCKET;
 use super::supervisor::{Handle, Running, lagged, moment};
-use super::{Error, Status};
 use crate::event::Event;
-use crate::supervise::{Limits, Selection};
+use crate::supervise::{Limits, Selection, ServiceStatus};
 
 /// How many requests may wait for the supervisor.
 const REQUESTS: usize = 64;
@@ -127,8 +127,9 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
     let handle = handle.clone();
     // It may take as long as the services do, and others want answers meanwhile.
     tokio::spawn(async move {
-        let known = handle.status().await;
-        if let Some(refusal) = unknown(&names, &known) {
+        if !names.is_empty()
+            && let Some(refusal) = unknown(&names, &handle.standing().await)
+        {
             return call.answer(Err(refusal));
         }
         let which = Selection::of(&names);
@@ -140,8 +141,8 @@ fn answer(call: Call<Request, Value>, handle: &Handle, control: &Control) {
             | Request::Change { .. }
             | Request::Shutdown { .. }
             | Request::Follow => {
-                let pid = std::process::id();
-                return call.answer(Ok(json!({ "pid": pid, "services": known })));
+                let (pid, services) = (std::process::id(), handle.status().await);
+                return call.answer(Ok(json!({ "pid": pid, "services": services })));
             }
         }
         let status = handle.settled(&which).await;
@@ -163,17 +164,9 @@ async fn change(
     Ok(json!(handle.change(file, change, Limits::default()).await?))
 }
 
-fn unknown(names: &[String], known: &[Status]) -> Option<Refusal> {
-    let is_known = |name: &str| {
-        known
-            .iter()
-            .any(|status| status.service.name.as_str() == name)
-    };
-    let name = names.iter().find(|name| !is_known(name))?;
-    let known: Vec<&str> = known
-        .iter()
-        .map(|status| status.service.name.as_str())
-        .collect();
+fn unknown(names: &[String], known: &[ServiceStatus]) -> Option<Refusal> {
+    let known: Vec<&str> = known.iter().map(|status| status.name.as_str()).collect();
+    let name = names.iter().find(|name| !known.contains(&name.as_str()))?;
     Some(Refusal::new(
         "supervise.unknown_service",
         format!(

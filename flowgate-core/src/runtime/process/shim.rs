@@ -13,14 +13,13 @@
 //! [`run_if_asked`]. They have one thread, and do nothing until there is something to do.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::ffi::{CString, NulError};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use flowgate_sys::Forked;
+use flowgate_sys::{Forked, NotStarted};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{WaitOptions, WaitStatus};
@@ -124,8 +123,8 @@ struct Shim {
     door_name: String,
     /// Can be read when a child has ended.
     children: OwnedFd,
-    /// Descriptor 3, where a program finds its listening socket.
-    slot: OwnedFd,
+    /// Descriptor 3, where a program finds its listening socket: nothing else may be there.
+    _slot: OwnedFd,
     tree: Option<Tree>,
     /// How the last program ended, until a supervisor says that it knows.
     last: Option<(Gen, Ended)>,
@@ -170,7 +169,7 @@ impl Shim {
             door,
             door_name,
             children,
-            slot,
+            _slot: slot,
             tree: None,
             last: None,
         })
@@ -267,7 +266,7 @@ impl Shim {
             Err(io::ErrorKind::AlreadyExists.into())
         } else {
             self.last = None;
-            start(fds, &mut self.slot)
+            start(fds)
         };
         match report {
             Ok(Ok(tree)) => {
@@ -429,93 +428,56 @@ fn ended(status: WaitStatus) -> Option<Ended> {
 }
 
 /// Starts a program. The outer error is one of the conversation, the inner one of the start.
-fn start(fds: Vec<OwnedFd>, slot: &mut OwnedFd) -> io::Result<Result<Tree, Failure>> {
+fn start(fds: Vec<OwnedFd>) -> io::Result<Result<Tree, Failure>> {
     let mut fds = fds.into_iter();
     let mut next = || fds.next().ok_or(io::ErrorKind::InvalidData);
     let launch = Launch::read(next()?)?;
     let (stdout, stderr) = (next()?, next()?);
     let listener = fds.next();
-    let (mut failed, tell_failure) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-        .map(|(read, write)| (File::from(read), File::from(write)))?;
-    match flowgate_sys::fork()? {
-        Forked::Child => {
-            drop(failed);
-            let failure = become_program(&launch, stdout, stderr, listener, slot);
-            let text = serde_json::to_vec(&failure).unwrap_or_default();
-            // The shim takes the silence for success, and sees the process end.
-            let _ = (&tell_failure).write_all(&text);
-            std::process::exit(127)
-        }
-        Forked::Parent(pid) => {
-            drop((tell_failure, stdout, stderr));
-            let mut text = Vec::new();
-            // The pipe closes when the program takes over.
-            failed.read_to_end(&mut text)?;
-            if let Ok(failure) = serde_json::from_slice(&text) {
-                return Ok(Err(failure));
-            }
-            Ok(Ok(Tree {
-                about: launch.about,
-                main: proc::stat(pid)?.id,
-                ended: None,
-                listener,
-                sweep: None,
-            }))
-        }
-    }
+    let pid = match run(&launch, &stdout, &stderr, listener.as_ref()) {
+        Ok(pid) => pid,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    Ok(Ok(Tree {
+        about: launch.about,
+        main: proc::stat(pid)?.id,
+        ended: None,
+        listener,
+        sweep: None,
+    }))
 }
 
-/// In the new process: everything between the fork and the program.
-fn become_program(
-    launch: &Launch,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-    listener: Option<OwnedFd>,
-    slot: &mut OwnedFd,
-) -> Failure {
-    let fork = |error: &io::Error| Failure::new(Stage::Fork, error);
-    if let Err(error) = flowgate_sys::reset_signals() {
-        return fork(&error);
-    }
-    if let Some(cwd) = &launch.cwd
-        && let Err(error) = rustix::process::chdir(cwd)
-    {
-        return Failure::new(Stage::Cwd, &error.into());
-    }
-    match execute(launch, &stdout, &stderr, listener.as_ref(), slot) {
-        Ok(never) => match never {},
-        Err(error) => Failure::new(Stage::Exec, &error),
-    }
-}
-
-fn execute(
+fn run(
     launch: &Launch,
     stdout: &OwnedFd,
     stderr: &OwnedFd,
     listener: Option<&OwnedFd>,
-    slot: &mut OwnedFd,
-) -> io::Result<Infallible> {
-    rustix::process::setpgid(None, None)?;
-    rustix::stdio::dup2_stdout(stdout)?;
-    rustix::stdio::dup2_stderr(stderr)?;
+) -> Result<u32, Failure> {
     let mut variables = launch.env.clone();
-    if let Some(listener) = listener {
-        // Not marked to be closed: this one the program inherits.
-        rustix::io::dup2(listener, slot)?;
+    if listener.is_some() {
         let name = launch.listener.as_deref().unwrap_or("listen");
-        let added = [
-            "LISTEN_FDS=1".to_owned(),
-            format!("LISTEN_PID={}", std::process::id()),
-            format!("LISTEN_FDNAMES={name}"),
-        ];
+        let added = ["LISTEN_FDS=1".to_owned(), format!("LISTEN_FDNAMES={name}")];
         variables.extend(added.map(String::into_bytes));
     }
-    let program = CString::new(launch.program.as_str())?;
+    let arguments = launch.args.iter().map(|arg| arg.clone().into_bytes());
     let texts = |texts: Vec<Vec<u8>>| -> Result<Vec<CString>, NulError> {
         texts.into_iter().map(CString::new).collect()
     };
-    let arguments = launch.args.iter().map(|arg| arg.clone().into_bytes());
-    let arguments = texts(arguments.collect())?;
-    let variables = texts(variables)?;
-    Err(flowgate_sys::execute(&program, &arguments, &variables))
+    let no_text = |error: NulError| Failure::new(Stage::Exec, &error.into());
+    let directory = launch.cwd.as_deref().map(CString::new).transpose();
+    let directory = directory.map_err(|error| Failure::new(Stage::Cwd, &error.into()))?;
+    let program = flowgate_sys::Program {
+        path: &CString::new(launch.program.as_str()).map_err(no_text)?,
+        arguments: &texts(arguments.collect()).map_err(no_text)?,
+        variables: &texts(variables).map_err(no_text)?,
+        directory: directory.as_deref(),
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+        listener: listener.map(AsFd::as_fd),
+    };
+    flowgate_sys::spawn(&program).map_err(|not_started| match not_started {
+        NotStarted::Fork(error) => Failure::new(Stage::Fork, &error),
+        NotStarted::Directory(error) => Failure::new(Stage::Cwd, &error),
+        NotStarted::Program(error) => Failure::new(Stage::Exec, &error),
+    })
 }

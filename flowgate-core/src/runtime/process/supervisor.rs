@@ -18,8 +18,8 @@ use crate::Timestamp;
 use crate::event::{Event, Level};
 use crate::runtime::{EventLog, Repaired};
 use crate::supervise::{
-    Command, Gate, Notice, PublicState, Selection, ServiceId, ServiceSpec, Services, State,
-    Supervisor as Machine,
+    Command, Gate, Notice, PublicState, Selection, ServiceId, ServiceSpec, ServiceStatus, Services,
+    State, Supervisor as Machine,
 };
 
 /// A supervisor that is about to start.
@@ -270,14 +270,18 @@ impl Handle {
     pub async fn settled(&self, which: &Selection) -> Vec<Status> {
         let mut events = self.events();
         loop {
-            let all = self.status().await;
+            let all = self.standing().await;
             let resting = at_rest(&all);
-            let status = selected(all, which);
-            let rests = |status: &Status| resting.contains(&status.service.name);
-            if status.iter().all(rests) || events.next().await.is_none() {
-                return status;
+            let mut meant = all.iter().filter(|one| is_meant(which, &one.name));
+            if meant.all(|one| resting.contains(&one.name)) || events.next().await.is_none() {
+                return selected(self.status().await, which);
             }
         }
+    }
+
+    /// Where every service stands, without what it uses: that is asked of the kernel, and takes time.
+    pub(super) async fn standing(&self) -> Vec<ServiceStatus> {
+        self.ask(Ask::Standing).await
     }
 
     /// As [`settled`](Self::settled), for so long at most.
@@ -290,19 +294,19 @@ impl Handle {
 }
 
 /// The services that go nowhere by themselves.
-fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
+fn at_rest(all: &[ServiceStatus]) -> BTreeSet<ServiceId> {
     let mut resting = BTreeSet::new();
     loop {
-        let rests = |status: &&Status| match (&status.service.public, &status.service.state) {
-            (PublicState::Running, _) => status.service.other.is_none(),
+        let rests = |status: &&ServiceStatus| match (&status.public, &status.state) {
+            (PublicState::Running, _) => status.other.is_none(),
             (PublicState::Stopped | PublicState::Error, _) => true,
             (_, State::Waiting { gate }) => match gate {
                 Gate::Port { owner } => owner.is_some(),
                 // One that runs by now lets it go on in a moment.
                 Gate::Dependencies { services } => services.iter().all(|id| {
-                    let needed = all.iter().find(|status| status.service.name == *id);
+                    let needed = all.iter().find(|status| status.name == *id);
                     resting.contains(id)
-                        && needed.is_none_or(|needed| needed.service.public != PublicState::Running)
+                        && needed.is_none_or(|needed| needed.public != PublicState::Running)
                 }),
             },
             _ => false,
@@ -310,7 +314,7 @@ fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
         let found: BTreeSet<ServiceId> = all
             .iter()
             .filter(rests)
-            .map(|status| status.service.name.clone())
+            .map(|status| status.name.clone())
             .collect();
         if found.len() == resting.len() {
             return found;
@@ -322,7 +326,8 @@ fn at_rest(all: &[Status]) -> BTreeSet<ServiceId> {
 /// Writes down what happens, until the supervisor ends. A disk that is full holds up nothing.
 async fn write_down(mut log: EventLog, mut events: Events) {
     while let Some(heard) = events.next().await {
-        // What comes at once is written at once.
+        // What follows from it is begun first; and what comes at once is written at once.
+        tokio::task::yield_now().await;
         let mut all = vec![Event::from(&heard)];
         all.extend(std::iter::from_fn(|| events.next_now()).map(|heard| Event::from(&heard)));
         let _ = log.append_all(moment(), all);
@@ -335,15 +340,16 @@ pub(super) fn moment() -> Timestamp {
     Timestamp::try_from(now.as_millis()).unwrap_or(Timestamp::MAX)
 }
 
-fn selected(status: Vec<Status>, which: &Selection) -> Vec<Status> {
-    let is_meant = |name: &ServiceId| match which {
+fn is_meant(which: &Selection, name: &ServiceId) -> bool {
+    match which {
         Selection::All => true,
         Selection::Named(names) => names.contains(name),
-    };
-    let status = status.into_iter();
+    }
+}
+
+fn selected(mut status: Vec<Status>, which: &Selection) -> Vec<Status> {
+    status.retain(|status| is_meant(which, &status.service.name));
     status
-        .filter(|status| is_meant(&status.service.name))
-        .collect()
 }
 
 /// What happens, as it happens. Who reads more than 1,024 events late misses the oldest, and never

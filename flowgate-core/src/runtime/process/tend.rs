@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::identity::Pidfd;
 use super::logs::Output;
-use super::nursery::{Nursery, Talk};
+use super::nursery::{Idle, Nursery, Talk};
 use super::proc::{self, Stat};
 use super::wire::{self, Ended, Failure, Id, Launch, Report, Request, Stage};
 use crate::supervise::{
@@ -37,7 +37,7 @@ pub(super) enum Deed {
     },
     Sweep(Signal),
     /// It is over. The shim, if there is one, is free for the next process.
-    Forget(oneshot::Sender<Talk>),
+    Forget(oneshot::Sender<Idle>),
 }
 
 /// What comes of it.
@@ -54,7 +54,7 @@ pub(super) enum Note {
     /// The start failed, and the shim is free for the next process of the service.
     Idle {
         service: ServiceId,
-        talk: Talk,
+        idle: Idle,
     },
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Tended {
 }
 
 /// A shim that has nothing to do, or will have nothing to do in a moment.
-pub(super) type Spare = oneshot::Receiver<Talk>;
+pub(super) type Spare = oneshot::Receiver<Idle>;
 
 /// What is needed to start a process.
 pub(super) struct Start {
@@ -107,8 +107,8 @@ impl Tended {
             Err((error, talk)) => {
                 self.tell(ProcessEvent::SpawnFailed(error));
                 if let Some(talk) = talk {
-                    let service = self.service.clone();
-                    let _ = self.notes.send(Note::Idle { service, talk });
+                    let (service, idle) = (self.service.clone(), Idle::new(talk));
+                    let _ = self.notes.send(Note::Idle { service, idle });
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Tended {
         let mut idle = start.idle;
         loop {
             let spare = match idle.take() {
-                Some(spare) => spare.await.ok(),
+                Some(spare) => spare.await.ok().and_then(Idle::take),
                 None => None,
             };
             let was_idle = spare.is_some();
@@ -190,7 +190,7 @@ impl Tended {
     async fn talk(mut self, talk: Talk, main: ProcessId, marker: Option<String>) {
         let marker = marker.unwrap_or_else(|| marker_of(&self.service, self.generation));
         let mut look = None;
-        let mut ended = false;
+        let (mut ended, mut empty) = (false, false);
         loop {
             let timer = async {
                 match look {
@@ -206,7 +206,7 @@ impl Tended {
                         self.exited(status.into());
                     }
                     Some((Report::Empty, _)) => {
-                        look = None;
+                        (look, empty) = (None, true);
                         self.tell(ProcessEvent::TreeEmpty);
                     }
                     Some((Report::Members { processes }, _)) => {
@@ -222,6 +222,8 @@ impl Tended {
                     None => return self.without_shim(main, &marker).await,
                 },
                 deed = self.deeds.recv() => match deed {
+                    // Asked for when it was not known yet that nobody is left.
+                    Some(Deed::Signal { .. } | Deed::Sweep(_)) if empty => {}
                     Some(Deed::Signal { signal, to }) => {
                         // A shim that is gone shows when it is listened to.
                         let _ = talk.send(&Request::Signal { signal, to }, &[]).await;
@@ -231,10 +233,8 @@ impl Tended {
                         look = Some(Instant::now() + SURVIVORS_FIRST);
                     }
                     Some(Deed::Forget(spare)) => {
-                        if talk.send(&Request::Forget, &[]).await.is_ok() {
-                            // If nobody wants it, it hears that, and leaves.
-                            let _ = spare.send(talk);
-                        }
+                        // If nobody wants it, it hears that, and leaves.
+                        let _ = spare.send(Idle::new(talk));
                         return;
                     }
                     None => return,

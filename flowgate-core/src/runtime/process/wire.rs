@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, recv, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,6 @@ use crate::supervise::{
     ExitStatus, Gen, Owner, ProcessId, ServiceId, Signal, SignalTo, SpawnError, SpawnStage,
 };
 
-/// More than any message has.
-const MOST_BYTES: usize = 64 << 10;
 /// More than any message carries.
 const MOST_FDS: usize = 4;
 
@@ -280,7 +278,9 @@ pub(super) fn send(
 pub(super) fn receive<M: DeserializeOwned>(
     socket: impl AsFd,
 ) -> io::Result<Option<(M, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; MOST_BYTES];
+    // Room for the longest there could be is not touched for one of a few bytes.
+    let (_, length) = recv(&socket, &mut [0; 0][..], RecvFlags::PEEK | RecvFlags::TRUNC)?;
+    let mut bytes = vec![0; length];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(

@@ -5,11 +5,12 @@ mod held;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::held::Held;
@@ -23,7 +24,7 @@ use super::tend::{Deed, Note};
 use super::wire::{About, Id};
 use crate::supervise::{
     Action, Command, Event, Found, Gen, Millis, Notice, ProcessAction, ProcessEvent, Purpose,
-    Selection, ServiceId, ServiceSpec, State, Supervisor as Machine, Want,
+    Selection, ServiceId, ServiceSpec, ServiceStatus, State, Supervisor as Machine, Want,
 };
 
 /// How many events somebody who reads slowly may be behind before some are skipped.
@@ -37,6 +38,7 @@ const LETTING_GO: Duration = Duration::from_millis(200);
 pub(super) enum Ask {
     Command(Command),
     Status(oneshot::Sender<Vec<metrics::Status>>),
+    Standing(oneshot::Sender<Vec<ServiceStatus>>),
     Specs(oneshot::Sender<Vec<ServiceSpec>>),
 }
 
@@ -74,6 +76,8 @@ pub(super) struct Driver {
     left: HashMap<Key, Box<Left>>,
     /// Services that had a process until now.
     freed: Vec<ServiceId>,
+    /// Files of processes that are no more.
+    litter: Vec<PathBuf>,
     notes: mpsc::UnboundedSender<Note>,
     told: broadcast::Sender<Arc<Notice>>,
     begun: Instant,
@@ -98,6 +102,7 @@ impl Driver {
             processes: HashMap::new(),
             left: HashMap::new(),
             freed: Vec::new(),
+            litter: Vec::new(),
             notes,
             told,
             begun: Instant::now(),
@@ -130,6 +135,8 @@ impl Driver {
                 Some(note) = notes.recv() => self.note(note),
                 Some(ask) = asks.recv() => self.ask(ask),
                 () = tick => self.step(Event::Tick),
+                // What follows an end is begun before anything is tidied up.
+                () = yield_now(), if !self.litter.is_empty() => self.tidy(),
             }
         }
         self.let_go(notes).await;
@@ -158,6 +165,7 @@ impl Driver {
             }
             // Who asked may be gone.
             Ask::Status(answer) => drop(answer.send(self.status())),
+            Ask::Standing(answer) => drop(answer.send(self.machine.status())),
             Ask::Specs(answer) => drop(answer.send(self.machine.specs())),
         }
     }
@@ -192,10 +200,10 @@ impl Driver {
                     process.ids = Some((main, shim));
                 }
             }
-            Note::Idle { service, talk } => {
+            Note::Idle { service, idle } => {
                 let (spare, comes) = oneshot::channel();
                 // The other end is kept.
-                let _ = spare.send(talk);
+                let _ = spare.send(idle);
                 if let Some(held) = self.services.get_mut(&service) {
                     held.idle = Some(comes);
                 }
@@ -244,8 +252,8 @@ impl Driver {
         });
         if is_stale && let Ok(dir) = self.dir.service(&service) {
             // Whatever it was, it has been told.
-            let _ = std::fs::remove_file(dir.record(generation));
-            dir.forget(generation);
+            self.litter.push(dir.record(generation));
+            self.litter.extend(dir.litter(generation));
         }
     }
 
@@ -330,17 +338,16 @@ impl Driver {
                 self.write_record(&key, ready, fingerprint);
             }
             ProcessAction::DeleteRecord => {
-                if let Ok(dir) = self.dir.service(&key.0) {
-                    // It is not there if it could not be written.
-                    let _ = std::fs::remove_file(dir.record(key.1));
-                }
+                let held = self.services.get(&key.0).map(|held| held.dir.clone());
+                let dir = held.or_else(|| self.dir.service(&key.0).ok());
+                self.litter.extend(dir.map(|dir| dir.record(key.1)));
             }
             ProcessAction::Forget => {
                 let (spare, comes) = oneshot::channel();
                 self.deed(&key, Deed::Forget(spare));
                 self.processes.remove(&key);
                 if let Some(held) = self.services.get_mut(&key.0) {
-                    held.dir.forget(key.1);
+                    self.litter.extend(held.dir.litter(key.1));
                     held.idle = Some(comes);
                 }
                 self.freed.push(key.0);
@@ -353,6 +360,13 @@ impl Driver {
         if let Some(process) = self.processes.get(key) {
             // A task that has ended has nothing left to do it to.
             let _ = process.deeds.send(deed);
+        }
+    }
+
+    fn tidy(&mut self) {
+        for file in self.litter.drain(..) {
+            // Most of these were never there.
+            let _ = std::fs::remove_file(file);
         }
     }
 
@@ -377,5 +391,11 @@ impl Driver {
         };
         // Without it the next supervisor finds the process through the door of its shim.
         let _ = record.write(&held.dir);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.tidy();
     }
 }
