@@ -6,9 +6,11 @@
 //! nothing here disguises who asks.
 
 mod answer;
+mod call;
 mod client;
 mod endpoint;
 mod lease;
+mod refresh;
 #[cfg(feature = "redis")]
 mod sharing;
 mod state;
@@ -16,177 +18,36 @@ mod watch;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use secrecy::SecretString;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub use super::saved_pool::StateError;
 pub use answer::{BodyError, Response, Tracked};
+pub use call::{Call, ExecuteError};
 pub use client::{Client, SendError, client};
 pub use endpoint::{Endpoint, EndpointError};
+pub use refresh::{RefreshError, Refresher};
 #[cfg(fuzzing)]
 pub(super) use watch::fuzz as fuzz_body;
 
 use self::lease::{Lease, Shared, now};
 use crate::Timestamp;
 use crate::accounts::{
-    AccountSpec, Action, Answer, Attempt, Classification, Lifecycle, Outcome, Pick, Pool,
-    QuotaView, RefreshLease, Refreshed, Request, Rules, Settings, Slot, Step, Transport, Verdict,
-    Why, classify, session,
+    AccountSpec, Action, Answer, Attempt, Classification, Outcome, Pick, Pool, QuotaView, Rules,
+    Settings, Slot, Step, Transport, Verdict, Why, classify,
 };
 
 /// The longest body of a refusal, in bytes; what is longer breaks off.
 const LONGEST_REFUSAL: usize = 1 << 20;
 /// How long the body of a refusal may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A request that any account of a pool may serve. `{:?}` hides headers and body.
-#[derive(Clone)]
-pub struct Call {
-    /// The method.
-    pub method: Method,
-    /// The path at the provider, such as `/v1/messages`.
-    pub path: String,
-    /// The headers. Keys of the caller are not passed on.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-    /// The model, if the limits of one are to count.
-    pub model: Option<String>,
-    /// The session, whose requests stay with one account.
-    pub session: Option<String>,
-    /// How many tokens it will take, as far as that can be told.
-    pub tokens: u32,
-    /// How long to wait and try, until the headers of an answer. None: for ever.
-    pub deadline: Option<Duration>,
-    /// How long one account may take to answer before the next is tried. None: until the deadline.
-    pub attempt_timeout: Option<Duration>,
-}
-
-impl Call {
-    /// A POST of JSON, with a minute until it has to be answered.
-    pub fn post(path: impl Into<String>, json: impl Into<Bytes>) -> Self {
-        let kind = HeaderValue::from_static("application/json");
-        Self {
-            method: Method::POST,
-            path: path.into(),
-            headers: HeaderMap::from_iter([(CONTENT_TYPE, kind)]),
-            body: json.into(),
-            model: None,
-            session: None,
-            tokens: 0,
-            deadline: Some(Duration::from_secs(60)),
-            attempt_timeout: None,
-        }
-    }
-
-    /// What the pool is asked for the next attempt.
-    fn request<'a>(&self, pool: &mut Pool, attempt: &'a Attempt) -> Request<'a> {
-        Request {
-            model: pool.model(self.model.as_deref().unwrap_or_default()),
-            session: self.session.as_deref().map(session),
-            tokens: self.tokens,
-            exclude: attempt.exclude(),
-            since: Some(attempt.begun()),
-        }
-    }
-}
-
-impl fmt::Debug for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("method", &self.method)
-            .field("path", &self.path)
-            .field("model", &self.model)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why there is no answer at all. An answer of a provider, however bad, is an answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExecuteError {
-    /// No account can serve, as things are.
-    #[error("no account can serve this ({why:?}); `flowgate accounts explain` says why for each")]
-    NoAccount {
-        /// Why.
-        why: Why,
-    },
-    /// No account can serve in time.
-    #[error("no account can serve before the deadline ({why:?}); ask again in {wait_ms} ms")]
-    Deadline {
-        /// Why none could.
-        why: Why,
-        /// When one can, in milliseconds from now, as far as that is known.
-        wait_ms: u64,
-    },
-    /// The account that was asked last did not answer, and no other is to be asked.
-    #[error("`{account}` did not answer: {message}; check the network and its `base_url`")]
-    NoAnswer {
-        /// The account.
-        account: String,
-        /// What happened.
-        message: String,
-    },
-    /// An account cannot be asked at all.
-    #[error("`{account}`: {error}")]
-    Endpoint {
-        /// The account.
-        account: String,
-        /// Why.
-        error: EndpointError,
-    },
-}
-
-impl ExecuteError {
-    /// The stable code.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NoAccount { .. } => "accounts.no_account",
-            Self::Deadline { .. } => "accounts.deadline",
-            Self::NoAnswer { .. } => "accounts.no_answer",
-            Self::Endpoint { error, .. } => error.code(),
-        }
-    }
-}
-
-/// Gets new credentials. Of many requests that need one, one asks.
-pub trait Refresher: Send + Sync + 'static {
-    /// A new key for an account. Where several processes share a pool, one of them is asked.
-    fn refresh<'a>(
-        &'a self,
-        account: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<SecretString, RefreshError>> + Send + 'a>>;
-
-    /// The key that another process got meanwhile, where this process can find it. The usual answer
-    /// is that it cannot, and goes on with the key that it has.
-    fn reload<'a>(
-        &'a self,
-        account: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Option<SecretString>> + Send + 'a>> {
-        let _ = account;
-        Box::pin(std::future::ready(None))
-    }
-}
-
-/// Why there is no new credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshError {
-    /// It failed for now.
-    Failed,
-    /// The account needs a new sign-in.
-    Dead,
-}
 
 /// Sends requests through a pool of accounts. Clones share the pool.
 pub struct Executor<C> {
@@ -540,120 +401,6 @@ impl<C: Client> Inner<C> {
             ..Answer::default()
         };
         classify(&answer, now(), &self.rules)
-    }
-
-    /// Gets a new credential; or waits, if another request gets one.
-    async fn refresh(self: &Arc<Self>, slot: Slot, deadline: Option<Instant>) {
-        if self.refresher.is_none() {
-            return;
-        }
-        let mut waited = false;
-        loop {
-            let mut changed = std::pin::pin!(self.shared.changed.notified());
-            changed.as_mut().enable();
-            let lease = {
-                let mut pool = self.shared.pool();
-                if pool.lifecycle(slot) != Some(Lifecycle::NeedsRefresh) {
-                    return;
-                }
-                pool.refresh_begin(now(), slot)
-            };
-            match lease {
-                Some(lease) if waited => {
-                    // The other failed, and so would this.
-                    self.shared
-                        .pool()
-                        .refresh_end(now(), lease, Refreshed::Failed);
-                    return;
-                }
-                Some(lease) => return self.renew(lease).await,
-                None => waited = true,
-            }
-            let end = Instant::now() + Duration::from_millis(FAR_MS);
-            tokio::select! {
-                () = changed => {}
-                () = sleep_until(deadline.unwrap_or(end)) => return,
-            }
-        }
-    }
-
-    /// Gets a new credential. It goes on if the caller goes away: a refresh token that was used and
-    /// whose answer is lost is gone.
-    async fn renew(self: &Arc<Self>, lease: RefreshLease) {
-        let Some(account) = self.account(lease.slot()) else {
-            self.shared
-                .pool()
-                .refresh_end(now(), lease, Refreshed::Failed);
-            return;
-        };
-        let inner = Arc::clone(self);
-        let refreshed = tokio::spawn(async move {
-            let refreshing = Refreshing::new(&inner.refreshing);
-            let (how, alone) = inner.ask_alone(&account).await;
-            drop(refreshing);
-            inner.shared.pool().refresh_end(now(), lease, how);
-            inner.shared.changed.notify_waiters();
-            if let Some(alone) = alone {
-                alone.end().await;
-            }
-        });
-        // If it panicked, its lease ends by itself.
-        let _ = refreshed.await;
-    }
-
-    /// Without other processes, nobody else asks.
-    #[cfg(not(feature = "redis"))]
-    async fn ask_alone(&self, account: &Account) -> (Refreshed, Option<Alone>) {
-        (self.ask(account).await, None)
-    }
-
-    /// Sends from now on with another key.
-    fn renewed(&self, account: &Account, secret: SecretString) -> bool {
-        let endpoint = account.endpoint.with_secret(secret);
-        let Ok(endpoint) = endpoint else {
-            return false;
-        };
-        let spec = account.spec.clone();
-        self.keep(Account { spec, endpoint });
-        true
-    }
-
-    async fn ask(&self, account: &Account) -> Refreshed {
-        let Some(refresher) = &self.refresher else {
-            return Refreshed::Failed;
-        };
-        match refresher.refresh(&account.spec.id).await {
-            Ok(secret) => match self.renewed(account, secret) {
-                true => Refreshed::Done,
-                false => Refreshed::Failed,
-            },
-            Err(RefreshError::Failed) => Refreshed::Failed,
-            Err(RefreshError::Dead) => Refreshed::Dead,
-        }
-    }
-}
-
-#[cfg(not(feature = "redis"))]
-enum Alone {}
-
-#[cfg(not(feature = "redis"))]
-impl Alone {
-    async fn end(self) {}
-}
-
-/// One refresh that is under way, however it ends.
-struct Refreshing<'c>(&'c AtomicUsize);
-
-impl<'c> Refreshing<'c> {
-    fn new(count: &'c AtomicUsize) -> Self {
-        count.fetch_add(1, SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Refreshing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
     }
 }
 
