@@ -1,5 +1,6 @@
 //! `flowgate logs`: what services wrote, and what they go on to write.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +31,7 @@ pub(crate) fn logs(
     output: &mut Output,
 ) -> Result {
     let (_, dir) = super::supervise::place(file)?;
-    let mut logs = find(&dir.join("logs"), names)?;
+    let mut logs = find(&dir, names)?;
     for log in &mut logs {
         for line in last_lines(log, lines)? {
             print(log, &line, output)?;
@@ -53,36 +54,36 @@ pub(crate) fn logs(
     }
 }
 
+/// The logs that there are, and those of services that have said nothing yet.
 fn find(dir: &Path, names: &[String]) -> Result<Vec<Log>> {
-    let entries = fs::read_dir(dir).map_err(|_| {
+    let (services, dir) = (dir.join("services"), dir.join("logs"));
+    let entries = fs::read_dir(&dir).map_err(|_| {
         Failure::Usage(
             "cli.no_logs",
             format!("there are no logs in `{}`", dir.display()),
             "`flowgate up` starts the services".to_owned(),
         )
     })?;
-    let mut logs: Vec<Log> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let path = entry.path();
-            let name = path.file_name()?.to_str()?.strip_suffix(".log")?.to_owned();
-            let wanted = names.is_empty() || names.contains(&name);
-            wanted.then_some(Log {
-                name,
-                path,
-                inode: 0,
-                at: 0,
-            })
-        })
-        .collect();
-    logs.sort_by(|a, b| a.name.cmp(&b.name));
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+    let silent = fs::read_dir(services).into_iter().flatten().flatten();
+    let found = entries.flatten().filter_map(name);
+    let found = found.filter_map(|file| file.strip_suffix(".log").map(str::to_owned));
+    let mut found: BTreeSet<String> = found.chain(silent.filter_map(name)).collect();
+    found.retain(|name| names.is_empty() || names.contains(name));
+    let log = |name: String| Log {
+        path: dir.join(format!("{name}.log")),
+        name,
+        inode: 0,
+        at: 0,
+    };
+    let logs: Vec<Log> = found.into_iter().map(log).collect();
     if let Some(name) = names
         .iter()
         .find(|name| logs.iter().all(|log| log.name != **name))
     {
         return Err(Failure::Usage(
             "cli.unknown_service",
-            format!("no service `{name}` wrote anything here"),
+            format!("no service `{name}` was ever started here"),
             format!("look in `{}`", dir.display()),
         ));
     }
@@ -97,9 +98,19 @@ fn failed(log: &Log, error: &io::Error) -> Failure {
     )
 }
 
+/// Nothing if it has said nothing yet.
+fn open(log: &Log) -> io::Result<Option<File>> {
+    match File::open(&log.path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
+    }
+}
+
 fn last_lines(log: &mut Log, count: usize) -> Result<Vec<String>> {
     let read = |log: &mut Log| -> io::Result<Vec<String>> {
-        let mut file = File::open(&log.path)?;
+        let Some(mut file) = open(log)? else {
+            return Ok(Vec::new());
+        };
         let metadata = file.metadata()?;
         (log.inode, log.at) = (metadata.ino(), metadata.len());
         file.seek(SeekFrom::Start(metadata.len().saturating_sub(TAIL)))?;
@@ -119,9 +130,8 @@ fn last_lines(log: &mut Log, count: usize) -> Result<Vec<String>> {
 /// The whole lines that came since; a file that was put aside is begun anew.
 fn new_lines(log: &mut Log) -> Result<Vec<String>> {
     let read = |log: &mut Log| -> io::Result<Vec<String>> {
-        let file = match File::open(&log.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file?,
+        let Some(file) = open(log)? else {
+            return Ok(Vec::new());
         };
         let metadata = file.metadata()?;
         if metadata.ino() != log.inode || metadata.len() < log.at {

@@ -94,6 +94,15 @@ fn a_service_comes_up_and_goes_down_and_every_step_is_noted() {
 }
 
 #[test]
+fn a_service_that_has_said_nothing_has_no_lines() {
+    let up = Up::new("  quiet: { command: { args: [sleep, '600'] }, readiness: { alive: 1ms } }\n");
+    up.run(&["up", "--detach"]).is(0, &["running"]);
+    assert_eq!(up.run(&["logs", "quiet"]).is(0, &[]).out, "");
+    up.run(&["logs", "loud"])
+        .is(2, &["no service `loud` was ever started here"]);
+}
+
+#[test]
 fn what_does_not_start_says_why() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();

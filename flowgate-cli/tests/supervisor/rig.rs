@@ -17,8 +17,8 @@ pub(crate) struct Rig {
     pub(crate) events: Events,
 }
 
-/// More than anything takes that is not at fault, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// More than anything takes that is not at fault, also on a machine with ten times the work it can do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(crate) fn services(specs: impl IntoIterator<Item = ServiceSpec>) -> Services {
     Services::new(specs.into_iter().collect()).unwrap()

@@ -8,7 +8,7 @@ use flowgate_core::runtime::process::Heard;
 use flowgate_core::supervise::{Overlap, Probe, PublicState, Selection, ServiceSpec, What};
 
 use crate::program::fault;
-use crate::rig::{Rig, exchange, free_port, get};
+use crate::rig::{PATIENCE, Rig, exchange, free_port, get};
 
 fn http() -> Probe {
     Probe::Http {
@@ -31,10 +31,13 @@ fn by_forwarder(port: u16) -> ServiceSpec {
     with_generation(spec)
 }
 
+/// Says which process answers. It has the time that it needs, to start as well as to answer what it
+/// was asked before it ends: how long that is, only the machine knows.
 fn with_generation(mut spec: ServiceSpec) -> ServiceSpec {
     spec.command
         .env
         .insert("GENERATION".to_owned(), "{gen}".to_owned());
+    (spec.start_timeout, spec.stop.timeout) = (PATIENCE, PATIENCE);
     spec
 }
 
@@ -262,7 +265,8 @@ services:
     port: {port}
     overlap: forward
     readiness: {{http: /}}
-    start_timeout: 60s
+    start_timeout: 180s
+    stop: {{timeout: 180s}}
   other: {{command: {{args: [sleep, '60']}}, readiness: {{alive: 10ms}}}}
 litellm_base: {{litellm_settings: {{num_retries: 1}}}}
 profiles: {{good: {{}}, cost: {{litellm_settings: {{num_retries: 2}}}}, bad: {{litellm_settings: {{broken: true}}}}}}

@@ -1,8 +1,9 @@
 //! What is written down about a process that runs, so that the next supervisor finds it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::supervise::{Gen, ProcessId, ServiceId};
 /// How long a shim may take to answer; one that is frozen never does.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the length of a record is a multiple of: room for what changes in it.
+const BLOCK: usize = 1024;
+
 /// The record of one process.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Record {
@@ -31,14 +35,21 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Writes the record; whoever reads sees the old one or the new one. It need not survive the
-    /// machine, so it is not brought to disk.
+    /// Writes the record, over the one of the same process. It need not survive the machine, so it is
+    /// not brought to disk. Each is as long as the one before, and written in one go: one that is not
+    /// whole was never written before, and its process is found through the door of its shim.
     pub(super) fn write(&self, dir: &ServiceDir) -> io::Result<()> {
         let path = dir.record(self.about.generation);
-        let new = path.with_extension("new");
-        let mut file = fs::File::create(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        fs::rename(new, path)
+        let mut text = serde_json::to_vec(self)?;
+        text.resize(text.len().next_multiple_of(BLOCK), b' ');
+        let mut options = fs::File::options();
+        let file = options.write(true).create(true).truncate(false);
+        let file = file.open(path)?;
+        file.write_all_at(&text, 0)?;
+        match file.metadata()?.len() > text.len() as u64 {
+            true => file.set_len(text.len() as u64),
+            false => Ok(()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ mod begin;
 mod held;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub(super) struct Driver {
     left: HashMap<Key, Box<Left>>,
     /// Services that had a process until now.
     freed: Vec<ServiceId>,
+    /// Processes that are to be started.
+    starts: VecDeque<(Key, Arc<ServiceSpec>)>,
     /// Files of processes that are no more.
     litter: Vec<PathBuf>,
     notes: mpsc::UnboundedSender<Note>,
@@ -102,6 +104,7 @@ impl Driver {
             processes: HashMap::new(),
             left: HashMap::new(),
             freed: Vec::new(),
+            starts: VecDeque::new(),
             litter: Vec::new(),
             notes,
             told,
@@ -121,6 +124,12 @@ impl Driver {
         mut asks: mpsc::UnboundedReceiver<Ask>,
     ) {
         while !self.finished {
+            if let Some((key, spec)) = self.starts.pop_front() {
+                self.begin(&key, &spec);
+                // Its shim is at work while the next one is prepared.
+                yield_now().await;
+                continue;
+            }
             let deadline = self.machine.next_deadline();
             let deadline = deadline.map(|at| self.begun + Duration::from_millis(at));
             let tick = async {
@@ -308,11 +317,7 @@ impl Driver {
             ProcessAction::CheckPort { host, port, hold } => {
                 self.check_port(&key, &host, port, hold)
             }
-            ProcessAction::Spawn(spec) => {
-                if let Err(error) = self.spawn(&key, &spec) {
-                    self.tell(&key, ProcessEvent::SpawnFailed(error));
-                }
-            }
+            ProcessAction::Spawn(spec) => self.starts.push_back((key, spec)),
             ProcessAction::Adopt(_) => self.adopt(&key),
             ProcessAction::StartProbe {
                 purpose,
@@ -353,6 +358,12 @@ impl Driver {
                 self.freed.push(key.0);
             }
             ProcessAction::Leave => drop(self.processes.remove(&key)),
+        }
+    }
+
+    fn begin(&mut self, key: &Key, spec: &Arc<ServiceSpec>) {
+        if let Err(error) = self.spawn(key, spec) {
+            self.tell(key, ProcessEvent::SpawnFailed(error));
         }
     }
 

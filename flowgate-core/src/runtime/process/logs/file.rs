@@ -56,8 +56,13 @@ impl LogFile {
         self.dropped
     }
 
-    /// Where it ends now.
+    /// Where it ends now. One that was never written to is made when it is.
     pub(super) fn end(&mut self) -> io::Result<LogPlace> {
+        let is_new = || !self.path.exists() && !aside(&self.path, 1).exists();
+        if self.file.is_none() && is_new() {
+            // No file has this number: whatever is there later, has come since.
+            return Ok(LogPlace { file: 0, at: 0 });
+        }
         let file = self.opened()?.metadata()?;
         Ok(LogPlace {
             file: file.ino(),
@@ -206,6 +211,9 @@ impl LogFile {
         if self.keep == 0 {
             return ignore_missing(fs::remove_file(&self.path));
         }
+        // A file that takes the place of another is what ext4 brings to disk at once, as the new version
+        // of a document: `auto_da_alloc` in ext4(5). So nothing is there when it is put aside.
+        ignore_missing(fs::remove_file(aside(&self.path, self.keep)))?;
         for number in (1..self.keep).rev() {
             ignore_missing(fs::rename(
                 aside(&self.path, number),
@@ -291,6 +299,22 @@ mod tests {
             }
             assert_eq!(read(&path), "aaaa\nbbbb\ncc\ndd\neeee\ne\n", "{step}");
         }
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_yet_has_a_place_as_well() {
+        let (_dir, path, mut log) = log(10, 2, 100);
+        let (new, line) = (log.end().unwrap(), Regex::new("^one$").unwrap());
+        assert!(!path.exists() && log.find(&line, new).is_err());
+        log.write(b"one\ntwo\nthree\n");
+        assert!(log.find(&line, new).is_ok());
+        let later = log.end().unwrap();
+        assert!(log.find(&line, later).is_err());
+        // Nor is it new when what is there was just put aside.
+        fs::rename(&path, aside(&path, 1)).unwrap();
+        log.file = None;
+        let later = log.end().unwrap();
+        assert!(log.find(&Regex::new("three").unwrap(), later).is_err());
     }
 
     #[test]
