@@ -36,13 +36,18 @@ pub(super) const ARGUMENT: &str = "shim";
 const DOOR: &str = "shim.";
 
 /// Becomes the shim, if this program was started to be that. A program that has a supervisor calls
-/// it first of all in `main`, before it starts a thread; the `flowgate` command does.
+/// it first of all in `main`, before it starts a thread, opens a file or makes a runtime; the
+/// `flowgate` command does. `#[tokio::main]` makes one before anything else: use a `main` without it.
 ///
 /// # Example
 ///
 /// ```no_run
-/// flowgate_core::runtime::process::run_if_asked();
-/// // … the program itself
+/// fn main() -> std::io::Result<()> {
+///     flowgate_core::runtime::process::run_if_asked();
+///     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+///     runtime.block_on(async { /* the program itself */ });
+///     Ok(())
+/// }
 /// ```
 pub fn run_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
@@ -65,10 +70,13 @@ fn nursery() -> i32 {
         Ok(()) => 0,
         Err(error) => {
             // Standard error is that of the supervisor. Nothing can be said about it failing.
-            let _ = writeln!(
-                io::stderr(),
-                "flowgate shim: {error}; it is for `flowgate up` alone"
-            );
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    "call `run_if_asked` first of all in `main`, before there is a runtime"
+                }
+                _ => "it is for supervisors alone",
+            };
+            let _ = writeln!(io::stderr(), "flowgate shim: {error}; {hint}");
             2
         }
     }
