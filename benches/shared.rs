@@ -146,8 +146,24 @@ async fn strict(server: &Server, pool: &SharedPool) -> Result<(), Failure> {
         at(50),
         at(99)
     );
-    println!("strict pick: {} µs of server time", script_time(server)?);
+    let pick = script_time(server)?;
+    let empty = empty_script_time(server)?;
+    println!("strict pick: {pick} µs of server time, an empty script: {empty} µs");
     Ok(())
+}
+
+/// What any script takes: how fast a server is that sleeps in between differs from machine to machine.
+fn empty_script_time(server: &Server) -> Result<f64, Failure> {
+    let mut connection = server.connection()?;
+    let empty = redis::Script::new("return 1");
+    let () = empty.invoke(&mut connection)?;
+    redis::cmd("CONFIG")
+        .arg("RESETSTAT")
+        .exec(&mut connection)?;
+    for _ in 0..ROUNDS {
+        let () = empty.invoke(&mut connection)?;
+    }
+    script_time(server)
 }
 
 async fn serve(fleet: &Fleet, pool: &SharedPool) {
