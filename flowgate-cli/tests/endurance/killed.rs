@@ -97,6 +97,21 @@ fn record(dir: &Path) -> (u32, u32) {
     (pid("main"), pid("shim"))
 }
 
+/// What a supervisor leaves that was killed when its service ran: its process, and its shim.
+fn left_by_a_killed_one(dir: &Path) -> (u32, u32) {
+    let mut first = supervisor(dir, false);
+    settled(&mut first);
+    let left = record(dir);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    left
+}
+
+async fn leaves_nothing(rig: Rig) {
+    let (_, left) = stop_all(rig).await;
+    assert!(left.is_empty(), "{:?}", describe(left));
+}
+
 /// The numbers in the log come one after the other.
 #[track_caller]
 fn assert_complete(log: &str) -> usize {
@@ -113,11 +128,7 @@ fn assert_complete(log: &str) -> usize {
 #[tokio::test]
 async fn what_a_killed_supervisor_left_is_taken_over_with_its_log_unbroken() {
     let temp = tempfile::tempdir().unwrap();
-    let mut first = supervisor(temp.path(), false);
-    settled(&mut first);
-    let (pid, _) = record(temp.path());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let (pid, _) = left_by_a_killed_one(temp.path());
     tokio::time::sleep(ms(300)).await;
     assert!(exists(pid), "it does not need its supervisor");
     let begun = Instant::now();
@@ -139,36 +150,26 @@ async fn what_a_killed_supervisor_left_is_taken_over_with_its_log_unbroken() {
     kill(pid, Signal::KILL);
     rig.hears(|what| matches!(what, What::Ready { .. })).await;
     until("one life alone", || living(&rig).len() <= 3).await;
-    let (_, left) = stop_all(rig).await;
-    assert!(left.is_empty(), "{:?}", describe(left));
+    leaves_nothing(rig).await;
 }
 
 #[tokio::test]
 async fn one_that_ended_while_nobody_looked_is_started_anew() {
     let temp = tempfile::tempdir().unwrap();
-    let mut first = supervisor(temp.path(), false);
-    settled(&mut first);
-    let (pid, _) = record(temp.path());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let (pid, _) = left_by_a_killed_one(temp.path());
     kill(pid, Signal::KILL);
     until("its end", || !exists(pid)).await;
     let mut rig = come_back(temp).await;
     rig.handle.start(Selection::All);
     let status = rig.becomes("web", PublicState::Running).await.service;
     assert_ne!(status.process.unwrap().pid, pid);
-    let (_, left) = stop_all(rig).await;
-    assert!(left.is_empty(), "{:?}", describe(left));
+    leaves_nothing(rig).await;
 }
 
 #[tokio::test]
 async fn a_record_of_the_process_before_does_not_hide_the_one_that_runs() {
     let temp = tempfile::tempdir().unwrap();
-    let mut first = supervisor(temp.path(), false);
-    settled(&mut first);
-    let (pid, _) = record(temp.path());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let (pid, _) = left_by_a_killed_one(temp.path());
     // As if it was killed when this one was started, before that was written down and before the
     // record of the last one, which its shim held too, was removed.
     let mut last = Command::new("true").spawn().unwrap();
@@ -186,8 +187,7 @@ async fn a_record_of_the_process_before_does_not_hide_the_one_that_runs() {
     let status = rig.becomes("web", PublicState::Running).await.service;
     assert_eq!((status.process.unwrap().pid, status.generation), (pid, 1));
     until("the old record is gone", || !path.exists()).await;
-    let (_, left) = stop_all(rig).await;
-    assert!(left.is_empty(), "{:?}", describe(left));
+    leaves_nothing(rig).await;
 }
 
 /// Some live for a moment only.
@@ -199,11 +199,7 @@ fn kill_if_there(pid: u32) {
 #[tokio::test]
 async fn strangers_that_a_record_names_are_left_alone() {
     let temp = tempfile::tempdir().unwrap();
-    let mut first = supervisor(temp.path(), false);
-    settled(&mut first);
-    let (pid, shim) = record(temp.path());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    let (pid, shim) = left_by_a_killed_one(temp.path());
     // Everything is gone, as after a crash of the machine, but the record.
     let file = temp.path().join("services/web/record.1.json");
     let text = fs::read_to_string(&file).unwrap();
@@ -231,8 +227,7 @@ async fn strangers_that_a_record_names_are_left_alone() {
     rig.handle.start(Selection::All);
     let status = rig.becomes("web", PublicState::Running).await.service;
     assert_ne!(status.process.unwrap().pid, stranger.id());
-    let (_, left) = stop_all(rig).await;
-    assert!(left.is_empty(), "{:?}", describe(left));
+    leaves_nothing(rig).await;
     assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
     let group = rustix::process::Pid::from_child(&stranger);
     rustix::process::kill_process_group(group, Signal::KILL).unwrap();
